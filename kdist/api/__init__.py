@@ -1,0 +1,1 @@
+"""The Kubernetes API as data: resources, metadata, quantities, selectors, patches, errors. No I/O."""

@@ -1,0 +1,1 @@
+"""The kdist command: one module per command; the composition root."""

@@ -1,0 +1,1 @@
+"""Settings of every component, one module each; the operator's API."""

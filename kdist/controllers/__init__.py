@@ -1,0 +1,1 @@
+"""Control loops: one folder a controller, a pure plan and a thin reconciler."""

@@ -1,0 +1,1 @@
+"""The local storage driver and its provisioner, over CSI."""

@@ -1,0 +1,1 @@
+"""The cluster DNS feeder: Services become records in unbound."""

@@ -1,0 +1,1 @@
+"""The scheduler: a framework of small plug-ins over a node table."""

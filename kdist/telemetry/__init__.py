@@ -1,0 +1,1 @@
+"""Structured logs, metrics and the health endpoints of components that are not HTTP servers themselves."""
