@@ -1,0 +1,139 @@
+"""The rules of one resource, apart from how it is stored and served.
+
+A request handler decodes the object, calls the strategy's steps in the order below and stores the result:
+
+- create: ``default``, ``prepare_create``, (admission, ``default`` again), ``validate``
+- update: ``default``, ``prepare_update``, (admission), ``validate_update``, which covers ``validate``
+- subresource update: ``prepare_subresource_update``, ``validate_subresource_update``
+
+``default`` and ``prepare_*`` change the first object in place: it belongs to the request. ``old`` is never
+changed. Nothing here does I/O. Strategies are stateless apart from their resource, so that one instance serves
+all requests.
+"""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from typing import TYPE_CHECKING, ClassVar
+
+from kdist.api.errors import Cause
+from kdist.api.meta import Obj
+
+if TYPE_CHECKING:
+    from kdist.api.scheme import Resource
+
+
+class Strategy:
+    """Rules that hold for a resource without any of its own; families override what differs."""
+
+    #: PUT to a name that does not exist creates it.
+    allow_create_on_update: ClassVar[bool] = False
+    #: PUT without a resourceVersion overwrites whatever is there.
+    allow_unconditional_update: ClassVar[bool] = True
+    #: Deletion leaves the dependents (and their ownerReferences are dropped) unless the request says otherwise.
+    orphans_by_default: ClassVar[bool] = False
+    #: Whether metadata.generation counts changes of everything but metadata and status.
+    tracks_generation: ClassVar[bool] = True
+
+    def __init__(self, resource: Resource) -> None:
+        self.resource = resource
+
+    # ----- main resource
+
+    def default(self, obj: Obj) -> None:
+        """Fill in fields that the user left out."""
+
+    def prepare_create(self, obj: Obj) -> None:
+        """Reset what a user cannot set on create: the status, the generation."""
+        if "status" in self.resource.subresources:
+            obj.pop("status", None)
+        if self.tracks_generation:
+            obj.setdefault("metadata", {})["generation"] = 1
+
+    def prepare_update(self, new: Obj, old: Obj) -> None:
+        """Keep what an update of the main resource cannot change, and count the generation."""
+        if "status" in self.resource.subresources:
+            keep(new, old, "status")
+        self.count_generation(new, old)
+
+    def validate(self, obj: Obj) -> list[Cause]:
+        """Everything wrong with a defaulted object (the structure is checked before)."""
+        return []
+
+    def validate_update(self, new: Obj, old: Obj) -> list[Cause]:
+        """Everything wrong with replacing ``old`` by ``new``."""
+        return self.validate(new)
+
+    def warnings(self, obj: Obj, old: Obj | None = None) -> list[str]:
+        """Texts for the Warning header."""
+        return []
+
+    # ----- subresources
+
+    def prepare_status_update(self, new: Obj, old: Obj) -> None:
+        """Keep all but the status; of the metadata, only managedFields may move."""
+        for field in {*new, *old} - {"apiVersion", "kind", "metadata", "status"}:
+            keep(new, old, field)
+        managed = (new.get("metadata") or {}).get("managedFields")
+        version = (new.get("metadata") or {}).get("resourceVersion")
+        new["metadata"] = deepcopy(old["metadata"])
+        for field, value in (("managedFields", managed), ("resourceVersion", version)):
+            if value is not None:
+                new["metadata"][field] = value
+
+    def validate_status_update(self, new: Obj, old: Obj) -> list[Cause]:
+        """Everything wrong with the new status."""
+        return []
+
+    def prepare_subresource_update(self, subresource: str, new: Obj, old: Obj) -> None:
+        """``prepare_update`` of a subresource that takes whole objects: status, approval, resize, ..."""
+        self.prepare_status_update(new, old)
+
+    def validate_subresource_update(self, subresource: str, new: Obj, old: Obj) -> list[Cause]:
+        """``validate_update`` of such a subresource."""
+        return self.validate_status_update(new, old)
+
+    def scale(self, obj: Obj) -> Obj:
+        """The autoscaling/v1 Scale of an object, for resources with a ``scale`` subresource."""
+        raise NotImplementedError(f"{self.resource.plural} cannot be scaled")
+
+    def apply_scale(self, obj: Obj, scale: Obj) -> None:
+        """Write a Scale's replicas back."""
+        raise NotImplementedError(f"{self.resource.plural} cannot be scaled")
+
+    # ----- selection and deletion
+
+    def fields(self, obj: Obj) -> dict[str, str]:
+        """The selectable fields with their values; every object offers the same keys."""
+        metadata = obj.get("metadata") or {}
+        fields = {"metadata.name": metadata.get("name", "")}
+        if self.resource.namespaced:
+            fields["metadata.namespace"] = metadata.get("namespace", "")
+        return fields
+
+    def grace_seconds(self, obj: Obj, requested: int | None) -> int:
+        """How long the object stays marked as deleting before it goes; 0 removes it at once."""
+        return 0
+
+    # ----- shared steps
+
+    def count_generation(self, new: Obj, old: Obj) -> None:
+        """The generation of ``old``, plus one when anything outside metadata and status changed."""
+        before = (old.get("metadata") or {}).get("generation")
+        metadata = new.setdefault("metadata", {})
+        if before is None or not self.tracks_generation:
+            metadata.pop("generation", None)
+            if before is not None:
+                metadata["generation"] = before
+            return
+        ignored = {"apiVersion", "kind", "metadata", "status"}
+        changed = any(new.get(f) != old.get(f) for f in {*new, *old} - ignored)
+        metadata["generation"] = before + 1 if changed else before
+
+
+def keep(new: Obj, old: Obj, field: str) -> None:
+    """Make a top-level field of ``new`` what it is in ``old``."""
+    if field in old:
+        new[field] = deepcopy(old[field])
+    else:
+        new.pop(field, None)
