@@ -3,8 +3,6 @@
 Objects are plain dicts as they came over the wire; nothing here changes its argument.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any

@@ -1,4 +1,4 @@
-"""What several components read from pods: readiness, phase, tolerations, requests, QoS, ``$(VAR)`` expansion."""
+"""What several components read from pods: readiness, phase, tolerations, requests, QoS, references."""
 
 from __future__ import annotations
 

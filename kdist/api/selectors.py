@@ -121,8 +121,8 @@ def _checked(requirement: Requirement, text: str) -> Requirement:
         raise SelectorError(f'unable to parse requirement: invalid label key "{requirement.key}" in "{text}"')
     if requirement.operator in ("Gt", "Lt") and not re.fullmatch(r"[+-]?\d+", requirement.values[0]):
         raise SelectorError(
-            f'unable to parse requirement: values[0][{requirement.key}]: Invalid value: "{requirement.values[0]}": '
-            "for 'Gt', 'Lt' operators, the value must be an integer"
+            f"unable to parse requirement: values[0][{requirement.key}]: Invalid value: "
+            f"\"{requirement.values[0]}\": for 'Gt', 'Lt' operators, the value must be an integer"
         )
     for value in requirement.values:
         if len(value) > 63 or not _VALUE.fullmatch(value):

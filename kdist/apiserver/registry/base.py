@@ -7,8 +7,7 @@ A request handler decodes the object, calls the strategy's steps in the order be
 - subresource update: ``prepare_subresource_update``, ``validate_subresource_update``
 
 ``default`` and ``prepare_*`` change the first object in place: it belongs to the request. ``old`` is never
-changed. Nothing here does I/O. Strategies are stateless apart from their resource, so that one instance serves
-all requests.
+changed. Nothing here does I/O. Strategies are stateless apart from their resource, so one instance serves all.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ class Strategy:
     allow_create_on_update: ClassVar[bool] = False
     #: PUT without a resourceVersion overwrites whatever is there.
     allow_unconditional_update: ClassVar[bool] = True
-    #: Deletion leaves the dependents (and their ownerReferences are dropped) unless the request says otherwise.
+    #: Deletion leaves the dependents, as orphans, unless the request says otherwise.
     orphans_by_default: ClassVar[bool] = False
     #: Whether metadata.generation counts changes of everything but metadata and status.
     tracks_generation: ClassVar[bool] = True
