@@ -1,0 +1,230 @@
+"""The certificates of one host on disk.
+
+A host makes its own private keys and never gives them away: it asks (:meth:`HostFiles.requests`), the holder of
+the authorities signs (:func:`sign_all`), the host installs (:meth:`HostFiles.install`). Keys of requests under
+way wait in ``pki/pending``, so a run that was interrupted goes on with the same key. Every file is replaced
+atomically; keys and kubeconfigs are 0600.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from kdist.pki import issue, plan
+from kdist.pki.issue import Pair
+from kdist.pki.plan import AuthoritySpec, Cluster, Host, LeafSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Secrets:
+    """What control planes share: every authority with its key, and the service-account pair."""
+
+    authorities: Mapping[str, Pair]
+    service_account_key: bytes
+    service_account_public_key: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A leaf that must be issued: the request, and why what is there does not serve."""
+
+    request: bytes
+    reason: str
+
+
+def write(path: Path, content: bytes, mode: int) -> bool:
+    """Replace a file atomically; False when it already has this content and mode."""
+    with contextlib.suppress(FileNotFoundError):
+        if path.read_bytes() == content and path.stat().st_mode & 0o777 == mode:
+            return False
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(descriptor, "wb") as stream:
+            stream.write(content)
+            os.fchmod(stream.fileno(), mode)
+            stream.flush()
+            os.fsync(stream.fileno())
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+    return True
+
+
+class HostFiles:
+    """The files under ``root`` (``/`` on a host, a directory in tests and `kdist dev`)."""
+
+    def __init__(self, root: Path = Path("/")) -> None:
+        self._root = root
+
+    def path(self, place: PurePosixPath, suffix: str = "") -> Path:
+        """Where a planned place is on this disk."""
+        return self._root / f"{place}{suffix}".lstrip("/")
+
+    def _read(self, place: PurePosixPath, suffix: str = "") -> bytes | None:
+        try:
+            return self.path(place, suffix).read_bytes()
+        except FileNotFoundError:
+            return None
+
+    def authority(self, spec: AuthoritySpec) -> Pair | None:
+        """An authority with its key, or None when either is missing."""
+        certificate, key = self._read(spec.path, ".crt"), self._read(spec.path, ".key")
+        return Pair(certificate, key) if certificate and key else None
+
+    def missing_secrets(self) -> list[str]:
+        """Names of the shared secrets that are not here."""
+        missing = [spec.name for spec in plan.AUTHORITIES if self.authority(spec) is None]
+        return missing if self._read(plan.SERVICE_ACCOUNT_KEY) else [*missing, "service-account key"]
+
+    def ensure_secrets(self) -> tuple[Secrets, list[str]]:
+        """The shared secrets, made where they are missing; and the names of those made.
+
+        Raises FileExistsError when an authority's certificate is there without its key: making another one
+        would turn every certificate of the cluster into waste, so a person has to decide.
+        """
+        made = []
+        for spec in plan.AUTHORITIES:
+            if self.authority(spec) is None:
+                if self._read(spec.path, ".crt"):
+                    raise FileExistsError(
+                        f"{self.path(spec.path, '.crt')} exists but its key does not: "
+                        "restore the key from a backup or from another control plane"
+                    )
+                self._write_pair(spec.path, issue.create_authority(spec))
+                made.append(spec.name)
+        if self._read(plan.SERVICE_ACCOUNT_KEY) is None:
+            private, public = issue.service_account_pair()
+            write(self.path(plan.SERVICE_ACCOUNT_KEY), private, 0o600)
+            write(self.path(plan.SERVICE_ACCOUNT_PUBLIC_KEY), public, 0o644)
+            made.append("service-account key")
+        return self.secrets(), made
+
+    def secrets(self) -> Secrets:
+        """The shared secrets of this host. FileNotFoundError names what is missing."""
+        if missing := self.missing_secrets():
+            raise FileNotFoundError(f"not on this host: {', '.join(missing)}")
+        return Secrets(
+            {spec.name: pair for spec in plan.AUTHORITIES if (pair := self.authority(spec))},
+            self.path(plan.SERVICE_ACCOUNT_KEY).read_bytes(),
+            self.path(plan.SERVICE_ACCOUNT_PUBLIC_KEY).read_bytes(),
+        )
+
+    def _write_pair(self, place: PurePosixPath, pair: Pair) -> bool:
+        key = write(self.path(place, ".key"), pair.key, 0o600)
+        return write(self.path(place, ".crt"), pair.certificate, 0o644) or key
+
+    def _present(self, leaf: LeafSpec) -> Pair | None:
+        if leaf.kubeconfig is not None:
+            text = self._read(leaf.kubeconfig)
+            return issue.pair_of_kubeconfig(text) if text else None
+        assert leaf.path is not None  # a leaf has either a kubeconfig or files
+        certificate, key = self._read(leaf.path, ".crt"), self._read(leaf.path, ".key")
+        return Pair(certificate, key) if certificate and key else None
+
+    def _pending(self, leaf: LeafSpec) -> PurePosixPath:
+        return plan.PKI_DIR / "pending" / f"{leaf.name}.key"
+
+    def _fault(self, leaf: LeafSpec, authorities: Mapping[str, bytes]) -> str | None:
+        try:
+            present = self._present(leaf)
+        except ValueError as error:
+            return str(error)
+        if present is None:
+            return "missing"
+        return issue.fault(leaf, present, authorities[leaf.authority])
+
+    def requests(
+        self, cluster: Cluster, host: Host, authorities: Mapping[str, bytes], *, dry_run: bool = False
+    ) -> dict[str, Wanted]:
+        """What must be issued for this host: leaf name to request and reason. Valid leaves are kept."""
+        wanted = {}
+        for leaf in plan.leaves(cluster, host):
+            if reason := self._fault(leaf, authorities):
+                key = self._read(self._pending(leaf)) or issue.new_key()
+                if not dry_run:
+                    write(self.path(self._pending(leaf)), key, 0o600)
+                wanted[leaf.name] = Wanted(issue.request(leaf, key), reason)
+        return wanted
+
+    def install(
+        self,
+        cluster: Cluster,
+        host: Host,
+        signed: Mapping[str, bytes],
+        authorities: Mapping[str, bytes],
+        secrets: Secrets | None,
+    ) -> list[str]:
+        """Put authorities, signed leaves and kubeconfigs in place; the names of what changed.
+
+        ``secrets`` is for control planes only. A signed leaf without its pending key raises FileNotFoundError.
+        """
+        changed = []
+        for spec in plan.trusted_authorities(host):
+            if secrets:
+                differs = self._write_pair(spec.path, secrets.authorities[spec.name])
+            else:
+                differs = write(self.path(spec.path, ".crt"), authorities[spec.name], 0o644)
+            changed += [spec.name] if differs else []
+        if secrets:
+            key = write(self.path(plan.SERVICE_ACCOUNT_KEY), secrets.service_account_key, 0o600)
+            public = write(
+                self.path(plan.SERVICE_ACCOUNT_PUBLIC_KEY), secrets.service_account_public_key, 0o644
+            )
+            changed += ["service-account key"] if key or public else []
+        for leaf in plan.leaves(cluster, host):
+            if self._install_leaf(cluster, host, leaf, signed.get(leaf.name), authorities):
+                changed.append(leaf.name)
+        return changed
+
+    def _install_leaf(
+        self,
+        cluster: Cluster,
+        host: Host,
+        leaf: LeafSpec,
+        certificate: bytes | None,
+        cas: Mapping[str, bytes],
+    ) -> bool:
+        pending = self.path(self._pending(leaf))
+        pair = Pair(certificate, pending.read_bytes()) if certificate else self._present(leaf)
+        if pair is None:
+            raise FileNotFoundError(f"{leaf.name}: neither signed nor already on {host.name}")
+        if leaf.kubeconfig is not None:
+            urls = plan.servers(cluster, host)
+            text = issue.kubeconfig(cluster.name, leaf.common_name, urls, cas[leaf.authority], pair)
+            changed = write(self.path(leaf.kubeconfig), text, 0o600)
+        else:
+            assert leaf.path is not None  # a leaf has either a kubeconfig or files
+            changed = self._write_pair(leaf.path, pair)
+        pending.unlink(missing_ok=True)
+        return changed
+
+
+def sign_all(
+    cluster: Cluster, host: Host, requests: Mapping[str, bytes], authorities: Mapping[str, Pair]
+) -> dict[str, bytes]:
+    """Sign one host's requests. Raises RequestRefused for a name the host's plan does not have."""
+    planned = {leaf.name: leaf for leaf in plan.leaves(cluster, host)}
+    signed = {}
+    for name, csr in requests.items():
+        if name not in planned:
+            raise issue.RequestRefused(f"{host.name} asks for {name!r}, which its plan does not have")
+        leaf = planned[name]
+        signed[name] = issue.sign(leaf, csr, authorities[leaf.authority])
+    return signed
+
+
+def provision(root: Path, cluster: Cluster, host: Host) -> list[str]:
+    """Everything for one host that is its own authority (`kdist dev`, tests); the names of what changed."""
+    files = HostFiles(root)
+    secrets, made = files.ensure_secrets()
+    certificates = {name: pair.certificate for name, pair in secrets.authorities.items()}
+    wanted = files.requests(cluster, host, certificates)
+    signed = sign_all(cluster, host, {n: w.request for n, w in wanted.items()}, secrets.authorities)
+    return made + files.install(cluster, host, signed, certificates, secrets)

@@ -1,0 +1,188 @@
+"""What must exist under /etc/kubernetes, as data: authorities, leaf certificates, key pairs, kubeconfigs.
+
+Pure: no key is made and no file is read here. :mod:`kdist.pki.issue` makes what a plan names and judges what
+is already there. Names, subjects and places are the ones every Kubernetes tool expects.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+KUBERNETES_DIR = PurePosixPath("/etc/kubernetes")
+PKI_DIR = KUBERNETES_DIR / "pki"
+
+# Upstream's habit: authorities outlive leaves by far, leaves are renewed at every upgrade or by `site.yml`.
+AUTHORITY_DAYS = 3650
+LEAF_DAYS = 365
+# A leaf with less than this left is issued anew by the next run.
+RENEW_BEFORE_DAYS = 90
+
+
+@dataclass(frozen=True, slots=True)
+class AuthoritySpec:
+    """A certificate authority: ``path`` without suffix (``.crt`` and ``.key`` are added)."""
+
+    name: str
+    common_name: str
+    path: PurePosixPath
+
+
+@dataclass(frozen=True, slots=True)
+class LeafSpec:
+    """A leaf certificate signed by authority ``authority``; ``path`` without suffix.
+
+    ``hosts`` are DNS names and IP addresses for the subject alternative names. A leaf whose key lives only in
+    a kubeconfig has ``kubeconfig`` set to that file and no files of its own.
+    """
+
+    name: str
+    authority: str
+    common_name: str
+    path: PurePosixPath | None
+    organizations: tuple[str, ...] = ()
+    server: bool = False
+    client: bool = True
+    hosts: tuple[str, ...] = ()
+    kubeconfig: PurePosixPath | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """What the certificates need to know of the cluster."""
+
+    name: str
+    service_cidr: str
+    dns_domain: str
+    api_servers: tuple[str, ...]
+    """Addresses of every API server, without scheme or port."""
+    api_port: int = 6443
+    extra_sans: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """One host: its node name, its address and whether it carries the control plane."""
+
+    name: str
+    address: str
+    control_plane: bool
+
+
+CLUSTER_CA = AuthoritySpec("ca", "kubernetes", PKI_DIR / "ca")
+ETCD_CA = AuthoritySpec("etcd-ca", "etcd-ca", PKI_DIR / "etcd/ca")
+FRONT_PROXY_CA = AuthoritySpec("front-proxy-ca", "front-proxy-ca", PKI_DIR / "front-proxy-ca")
+AUTHORITIES = (CLUSTER_CA, ETCD_CA, FRONT_PROXY_CA)
+
+SERVICE_ACCOUNT_KEY = PKI_DIR / "sa.key"
+SERVICE_ACCOUNT_PUBLIC_KEY = PKI_DIR / "sa.pub"
+
+
+def api_server_hosts(cluster: Cluster, host: Host) -> tuple[str, ...]:
+    """Every name and address under which clients may reach the API server of ``host``.
+
+    The first address of the service range is the ``kubernetes`` Service, as upstream allocates it.
+    """
+    first = next(ipaddress.ip_network(cluster.service_cidr).hosts())
+    names = [
+        "kubernetes",
+        "kubernetes.default",
+        "kubernetes.default.svc",
+        f"kubernetes.default.svc.{cluster.dns_domain}",
+        "localhost",
+        host.name,
+        host.address,
+        str(first),
+        "127.0.0.1",
+        *cluster.extra_sans,
+    ]
+    return tuple(dict.fromkeys(names))
+
+
+def _control_plane_leaves(cluster: Cluster, host: Host) -> list[LeafSpec]:
+    etcd_hosts = (host.name, host.address, "localhost", "127.0.0.1")
+    return [
+        LeafSpec(
+            "apiserver",
+            "ca",
+            "kube-apiserver",
+            PKI_DIR / "apiserver",
+            server=True,
+            client=False,
+            hosts=api_server_hosts(cluster, host),
+        ),
+        LeafSpec(
+            "apiserver-kubelet-client",
+            "ca",
+            "kube-apiserver-kubelet-client",
+            PKI_DIR / "apiserver-kubelet-client",
+            organizations=("system:masters",),
+        ),
+        LeafSpec(
+            "front-proxy-client", "front-proxy-ca", "front-proxy-client", PKI_DIR / "front-proxy-client"
+        ),
+        LeafSpec(
+            "apiserver-etcd-client",
+            "etcd-ca",
+            "kube-apiserver-etcd-client",
+            PKI_DIR / "apiserver-etcd-client",
+        ),
+        LeafSpec("etcd-server", "etcd-ca", host.name, PKI_DIR / "etcd/server", server=True, hosts=etcd_hosts),
+        LeafSpec("etcd-peer", "etcd-ca", host.name, PKI_DIR / "etcd/peer", server=True, hosts=etcd_hosts),
+        LeafSpec(
+            "etcd-healthcheck-client",
+            "etcd-ca",
+            "kube-etcd-healthcheck-client",
+            PKI_DIR / "etcd/healthcheck-client",
+        ),
+        _kubeconfig_leaf("admin", "kubernetes-admin", "kubeadm:cluster-admins"),
+        _kubeconfig_leaf("super-admin", "kubernetes-super-admin", "system:masters"),
+        _kubeconfig_leaf("controller-manager", "system:kube-controller-manager"),
+        _kubeconfig_leaf("scheduler", "system:kube-scheduler"),
+    ]
+
+
+def _kubeconfig_leaf(name: str, common_name: str, *organizations: str) -> LeafSpec:
+    return LeafSpec(
+        name,
+        "ca",
+        common_name,
+        None,
+        organizations=organizations,
+        kubeconfig=KUBERNETES_DIR / f"{name}.conf",
+    )
+
+
+def leaves(cluster: Cluster, host: Host) -> tuple[LeafSpec, ...]:
+    """Every leaf certificate that ``host`` must have."""
+    node = [
+        LeafSpec(
+            "kubelet-server",
+            "ca",
+            f"system:node:{host.name}",
+            PKI_DIR / "kubelet",
+            organizations=("system:nodes",),
+            server=True,
+            client=False,
+            hosts=(host.name, host.address),
+        ),
+        _kubeconfig_leaf("kubelet", f"system:node:{host.name}", "system:nodes"),
+    ]
+    return tuple(node + (_control_plane_leaves(cluster, host) if host.control_plane else []))
+
+
+def servers(cluster: Cluster, host: Host) -> tuple[str, ...]:
+    """URLs of the API servers in the order in which ``host`` should try them: its own first."""
+    own = [host.address] if host.control_plane else []
+    ordered = dict.fromkeys(own + list(cluster.api_servers))
+    return tuple(f"https://{_bracketed(a)}:{cluster.api_port}" for a in ordered)
+
+
+def _bracketed(address: str) -> str:
+    return f"[{address}]" if ":" in address else address
+
+
+def trusted_authorities(host: Host) -> tuple[AuthoritySpec, ...]:
+    """Authorities whose certificate ``host`` needs; control planes have them all, with their keys."""
+    return AUTHORITIES if host.control_plane else (CLUSTER_CA,)

@@ -1,0 +1,99 @@
+"""The PKI: what is planned, what is kept, what is issued anew, and what is refused."""
+
+import datetime
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+
+from kdist.pki import files, issue, plan
+
+CLUSTER = plan.Cluster("test", "10.96.0.0/16", "cluster.local", ("10.0.0.1", "10.0.0.2"))
+CONTROL_PLANE = plan.Host("cp1", "10.0.0.1", control_plane=True)
+WORKER = plan.Host("w1", "10.0.0.9", control_plane=False)
+
+
+def leaf(name: str, host: plan.Host = CONTROL_PLANE, cluster: plan.Cluster = CLUSTER) -> plan.LeafSpec:
+    return next(found for found in plan.leaves(cluster, host) if found.name == name)
+
+
+def test_api_server_answers_to_every_name_clients_use() -> None:
+    hosts = leaf("apiserver").hosts
+    assert {"kubernetes.default.svc.cluster.local", "10.96.0.1", "10.0.0.1", "127.0.0.1", "cp1"} <= set(hosts)
+
+
+def test_worker_gets_node_identity_only() -> None:
+    names = {found.name for found in plan.leaves(CLUSTER, WORKER)}
+    assert names == {"kubelet-server", "kubelet"}
+    assert [a.name for a in plan.trusted_authorities(WORKER)] == ["ca"]
+
+
+def test_control_plane_tries_its_own_api_server_first() -> None:
+    second = plan.Host("cp2", "10.0.0.2", control_plane=True)
+    assert plan.servers(CLUSTER, second) == ("https://10.0.0.2:6443", "https://10.0.0.1:6443")
+
+
+def test_second_run_keeps_everything(tmp_path: Path) -> None:
+    assert "apiserver" in files.provision(tmp_path, CLUSTER, CONTROL_PLANE)
+    before = {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()}
+    assert files.provision(tmp_path, CLUSTER, CONTROL_PLANE) == []
+    assert {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()} == before
+
+
+def test_private_files_are_readable_by_root_only(tmp_path: Path) -> None:
+    files.provision(tmp_path, CLUSTER, CONTROL_PLANE)
+    private = [p for p in tmp_path.rglob("*") if p.suffix in (".key", ".conf")]
+    assert len(private) > 10
+    assert {p.stat().st_mode & 0o777 for p in private} == {0o600}
+
+
+def test_added_name_renews_just_the_leaf_that_needs_it(tmp_path: Path) -> None:
+    files.provision(tmp_path, CLUSTER, CONTROL_PLANE)
+    wider = plan.Cluster(
+        "test", "10.96.0.0/16", "cluster.local", CLUSTER.api_servers, extra_sans=("api.example",)
+    )
+    assert files.provision(tmp_path, wider, CONTROL_PLANE) == ["apiserver"]
+
+
+def test_lost_authority_key_is_reported_not_replaced(tmp_path: Path) -> None:
+    files.provision(tmp_path, CLUSTER, CONTROL_PLANE)
+    (tmp_path / "etc/kubernetes/pki/ca.key").unlink()
+    with pytest.raises(FileExistsError, match=r"ca\.crt exists but its key does not"):
+        files.HostFiles(tmp_path).ensure_secrets()
+
+
+def test_interrupted_request_goes_on_with_the_same_key(tmp_path: Path) -> None:
+    authority = issue.create_authority(plan.CLUSTER_CA)
+    host = files.HostFiles(tmp_path)
+    first = host.requests(CLUSTER, WORKER, {"ca": authority.certificate})
+    again = host.requests(CLUSTER, WORKER, {"ca": authority.certificate})
+    keys = [x509.load_pem_x509_csr(r["kubelet"].request).public_key() for r in (first, again)]
+    assert keys[0] == keys[1]
+
+
+def test_host_cannot_obtain_another_identity() -> None:
+    authority = issue.create_authority(plan.CLUSTER_CA)
+    forged = issue.request(leaf("super-admin"), issue.new_key())
+    with pytest.raises(issue.RequestRefused, match="is not system:node:w1"):
+        issue.sign(leaf("kubelet", WORKER), forged, authority)
+    with pytest.raises(issue.RequestRefused, match="asks for 'super-admin'"):
+        files.sign_all(CLUSTER, WORKER, {"super-admin": forged}, {"ca": authority})
+
+
+@pytest.mark.parametrize(
+    ("days", "expected"), [(0, None), (200, None), (300, "expires in 64 days"), (400, "expires in -36 days")]
+)
+def test_leaf_is_renewed_before_it_expires(days: int, expected: str | None) -> None:
+    authority = issue.create_authority(plan.CLUSTER_CA)
+    pair = issue.issue(leaf("kubelet", WORKER), authority)
+    then = datetime.datetime.now(datetime.UTC) + datetime.timedelta(days=days)
+    assert issue.fault(leaf("kubelet", WORKER), pair, authority.certificate, now=then) == expected
+
+
+def test_certificate_of_a_former_authority_is_faulty() -> None:
+    old, new = issue.create_authority(plan.CLUSTER_CA), issue.create_authority(plan.CLUSTER_CA)
+    pair = issue.issue(leaf("kubelet", WORKER), old)
+    assert (
+        issue.fault(leaf("kubelet", WORKER), pair, new.certificate)
+        == "not issued by the present authority ca"
+    )
