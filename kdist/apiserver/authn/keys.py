@@ -1,0 +1,104 @@
+"""The key pair of service-account tokens, and its public half as OpenID Connect publishes it."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jwt
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+
+from kdist.apiserver.ports import Obj
+
+PublicKey = rsa.RSAPublicKey | ec.EllipticCurvePublicKey
+PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
+# The signature algorithm that goes with each curve (RFC 7518, 3.4).
+_CURVES = {"secp256r1": "ES256", "secp384r1": "ES384", "secp521r1": "ES512"}
+
+
+def key_id(key: PublicKey) -> str:
+    """The ``kid`` every verifier can compute: SHA-256 of the public key's DER, base64url, unpadded."""
+    der = key.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+    return base64.urlsafe_b64encode(hashlib.sha256(der).digest()).rstrip(b"=").decode()
+
+
+def algorithm(key: PublicKey) -> str:
+    """The JWS algorithm of a key."""
+    return "RS256" if isinstance(key, rsa.RSAPublicKey) else _CURVES[key.curve.name]
+
+
+@dataclass(frozen=True)
+class KeySet:
+    """The signing key and every public key whose signatures are believed (old ones during a rotation)."""
+
+    signing: PrivateKey
+    public: dict[str, PublicKey]
+
+    @classmethod
+    def of(cls, signing: PrivateKey, public: Iterable[PublicKey] = ()) -> KeySet:
+        """A set that believes its own signing key too."""
+        keys = [signing.public_key(), *public]
+        return cls(signing, {key_id(k): k for k in keys})
+
+    @classmethod
+    def from_files(cls, signing: Path, public: Iterable[Path] = ()) -> KeySet:
+        """Load PEM files; a public key may be given as its private key. OSError, ValueError otherwise."""
+        return cls.of(_load_private(signing), [_load_public(path) for path in public])
+
+    def sign(self, claims: Obj) -> str:
+        """A compact JWS of the claims."""
+        public = self.signing.public_key()
+        return jwt.encode(claims, self.signing, algorithm(public), headers={"kid": key_id(public)})
+
+    def candidates(self, kid: str | None) -> list[PublicKey]:
+        """The keys that may have made a signature: the named one, or all when none is named."""
+        if kid is None:
+            return list(self.public.values())
+        return [self.public[kid]] if kid in self.public else []
+
+    def jwks(self) -> Obj:
+        """The JSON Web Key Set of /openid/v1/jwks."""
+        return {"keys": [_jwk(kid, key) for kid, key in self.public.items()]}
+
+
+def _jwk(kid: str, key: PublicKey) -> Obj:
+    body: dict[str, Any]
+    if isinstance(key, rsa.RSAPublicKey):
+        body = jwt.algorithms.RSAAlgorithm.to_jwk(key, as_dict=True)
+    else:
+        body = jwt.algorithms.ECAlgorithm.to_jwk(key, as_dict=True)
+    body.pop("key_ops", None)
+    return {"use": "sig", "kid": kid, "alg": algorithm(key), **body}
+
+
+def _load_private(path: Path) -> PrivateKey:
+    key = serialization.load_pem_private_key(path.read_bytes(), password=None)
+    if not isinstance(key, rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey):
+        raise ValueError(f"{path}: only RSA and EC keys can sign service-account tokens")
+    return key
+
+
+def _load_public(path: Path) -> PublicKey:
+    pem = path.read_bytes()
+    if b"PRIVATE KEY" in pem:
+        return _load_private(path).public_key()
+    key = serialization.load_pem_public_key(pem)
+    if not isinstance(key, rsa.RSAPublicKey | ec.EllipticCurvePublicKey):
+        raise ValueError(f"{path}: only RSA and EC keys can sign service-account tokens")
+    return key
+
+
+def discovery_document(issuer: str, jwks_uri: str) -> Obj:
+    """The body of /.well-known/openid-configuration."""
+    return {
+        "issuer": issuer,
+        "jwks_uri": jwks_uri,
+        "response_types_supported": ["id_token"],
+        "subject_types_supported": ["public"],
+        "id_token_signing_alg_values_supported": ["RS256", "ES256", "ES384", "ES512"],
+    }

@@ -1,0 +1,46 @@
+"""TokenReview and SelfSubjectReview: what others ask about who somebody is."""
+
+from __future__ import annotations
+
+from kdist.api import errors, meta
+from kdist.api.errors import Cause, Unauthorized
+from kdist.apiserver.authn.authenticator import Authenticator
+from kdist.apiserver.authn.user import User
+from kdist.apiserver.ports import Obj
+
+GROUP = "authentication.k8s.io"
+
+
+def token_review(authenticator: Authenticator, review: Obj) -> Obj:
+    """The TokenReview with its status. Invalid when it has no token."""
+    spec = review.get("spec") or {}
+    token = spec.get("token") or ""
+    if not token:
+        cause = Cause(
+            "spec.token", "Required value: token is required for authentication", "FieldValueRequired"
+        )
+        raise errors.invalid(GROUP, "TokenReview", "", [cause])
+    return {**review, "metadata": _metadata(review), "status": _token_status(authenticator, token, spec)}
+
+
+def _token_status(authenticator: Authenticator, token: str, spec: Obj) -> Obj:
+    try:
+        verified = authenticator.authenticate_token(token, spec.get("audiences") or None)
+    except Unauthorized as error:
+        return {"user": {}, "error": error.message}
+    if verified is None:
+        return {"user": {}}
+    return {
+        "authenticated": True,
+        "user": verified.user.as_info(),
+        "audiences": list(verified.audiences),
+    }
+
+
+def self_subject_review(user: User, review: Obj) -> Obj:
+    """The SelfSubjectReview with the asking user."""
+    return {**review, "metadata": _metadata(review), "status": {"userInfo": user.as_info()}}
+
+
+def _metadata(review: Obj) -> Obj:
+    return {**(review.get("metadata") or {}), "creationTimestamp": meta.now()}
