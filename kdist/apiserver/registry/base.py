@@ -7,7 +7,7 @@ A request handler decodes the object, calls the strategy's steps in the order be
 - subresource update: ``prepare_subresource_update``, ``validate_subresource_update``
 
 ``default`` and ``prepare_*`` change the first object in place: it belongs to the request. ``old`` is never
-changed. Nothing here does I/O. Strategies are stateless apart from their resource, so one instance serves all.
+changed. Nothing here does I/O. Strategies are stateless apart from their resource, so one serves all.
 """
 
 from __future__ import annotations

@@ -1,0 +1,180 @@
+"""The published type definitions as a graph of small nodes that validation and patching walk.
+
+The definitions come from the ``kubernetes-validate`` package, which converts what upstream publishes: nullable
+types, enums of kind and apiVersion, ``oneOf`` for two-typed values. :func:`restore` undoes that.
+"""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+Definitions = dict[str, dict[str, Any]]
+
+_PREFIX = "#/$defs/"
+_QUANTITY = "io.k8s.apimachinery.pkg.api.resource.Quantity"
+_INT_OR_STRING = "io.k8s.apimachinery.pkg.util.intstr.IntOrString"
+_TIME = "io.k8s.apimachinery.pkg.apis.meta.v1.Time"
+_MICRO_TIME = "io.k8s.apimachinery.pkg.apis.meta.v1.MicroTime"
+_SPECIAL = {
+    _QUANTITY: "quantity",
+    _INT_OR_STRING: "int-or-string",
+    _TIME: "time",
+    _MICRO_TIME: "micro-time",
+    "io.k8s.apimachinery.pkg.apis.meta.v1.FieldsV1": "any",
+    "io.k8s.apimachinery.pkg.runtime.RawExtension": "any",
+}
+
+
+class Schema:
+    """One type. ``kind`` says which other fields mean something.
+
+    kind is ``object`` (properties, required), ``map`` or ``array`` (items), ``string``, ``integer``, ``number``,
+    ``boolean``, ``quantity``, ``int-or-string``, ``time``, ``micro-time`` or ``any`` (free form).
+    """
+
+    __slots__ = (
+        "format",
+        "items",
+        "kind",
+        "list_keys",
+        "list_type",
+        "map_type",
+        "merge_key",
+        "name",
+        "properties",
+        "required",
+        "strategies",
+    )
+
+    def __init__(self, kind: str, name: str = "", format: str = "") -> None:
+        self.kind = kind
+        #: The definition's full name; empty for types that have none.
+        self.name = name
+        self.format = format
+        self.properties: dict[str, Schema] = {}
+        self.required: tuple[str, ...] = ()
+        self.items: Schema | None = None
+        #: Strategic merge patch: the key of list items, and any of merge, replace, retainKeys.
+        self.merge_key = ""
+        self.strategies: tuple[str, ...] = ()
+        #: Server-side apply: atomic, set or map for lists (with their keys); atomic or granular for maps.
+        self.list_type = ""
+        self.list_keys: tuple[str, ...] = ()
+        self.map_type = ""
+
+    @property
+    def short_name(self) -> str:
+        """The type's own name: ``PodSpec``."""
+        return self.name.rpartition(".")[2]
+
+    def child(self, field: str) -> Schema | None:
+        """The type of a field of an object, of a map's values; None when it is unknown or free form."""
+        return self.items if self.kind == "map" else self.properties.get(field)
+
+    def __repr__(self) -> str:
+        return f"Schema({self.kind} {self.name})"
+
+
+ANY = Schema("any")
+
+
+def definitions_path(level: str, directory: Path) -> Path:
+    """Where the definitions of an API level (``1.32``) lie below the data directory."""
+    return directory / f"v{level}.0-local" / "_definitions.json"
+
+
+def read_definitions(level: str, directory: Path) -> Definitions:
+    """The definitions as upstream publishes them, with descriptions. Raises FileNotFoundError."""
+    document = orjson.loads(definitions_path(level, directory).read_bytes())
+    return {name: restore(name, body) for name, body in document["$defs"].items()}
+
+
+def restore(name: str, body: dict[str, Any]) -> dict[str, Any]:
+    """Undo the package's conversions in one definition; changes and returns ``body``."""
+    if name == _QUANTITY:
+        return {"description": body.get("description", ""), "type": "string"}
+    if name == _INT_OR_STRING:
+        return {"type": "string", "format": "int-or-string"}
+    _restore_types(body)
+    for field in ("apiVersion", "kind"):
+        (body.get("properties") or {}).get(field, {}).pop("enum", None)
+    return body
+
+
+def _restore_types(node: dict[str, Any]) -> None:
+    kind = node.get("type")
+    if isinstance(kind, list):
+        node["type"] = next(k for k in kind if k != "null")
+    if "$ref" in node:
+        node["$ref"] = node["$ref"].replace(_PREFIX, "#/definitions/")
+    for child in (node.get("properties") or {}).values():
+        _restore_types(child)
+    for field in ("items", "additionalProperties"):
+        if isinstance(node.get(field), dict):
+            _restore_types(node[field])
+
+
+def build(definitions: Definitions) -> dict[str, Schema]:
+    """One Schema per definition, linked to each other."""
+    nodes = {name: Schema(_kind(name, body), name) for name, body in definitions.items()}
+    builder = _Builder(nodes)
+    for name, body in definitions.items():
+        builder.fill(nodes[name], body)
+    return nodes
+
+
+def _kind(name: str, body: dict[str, Any]) -> str:
+    if name in _SPECIAL:
+        return _SPECIAL[name]
+    if body.get("type") == "object" and not body.get("properties"):
+        return "map" if "additionalProperties" in body else "object"
+    return str(body.get("type") or "any")
+
+
+class _Builder:
+    """Fills nodes; equal scalar types share one node."""
+
+    def __init__(self, nodes: dict[str, Schema]) -> None:
+        self._nodes = nodes
+        self._scalars: dict[tuple[str, str], Schema] = {}
+
+    def fill(self, node: Schema, body: dict[str, Any]) -> None:
+        for field, child in (body.get("properties") or {}).items():
+            node.properties[field] = self._type(child)
+        node.required = tuple(body.get("required") or ())
+        self._extend(node, body)
+
+    def _type(self, body: dict[str, Any]) -> Schema:
+        if "$ref" in body:
+            target = self._nodes[body["$ref"].removeprefix("#/definitions/")]
+            if not any(k.startswith("x-kubernetes") for k in body):
+                return target
+            node = copy.copy(target)  # shares the properties, which may not be filled yet
+            self._extend(node, body)
+            return node
+        kind = body.get("type") or "any"
+        if kind == "array":
+            node = Schema("array")
+            node.items = self._type(body["items"])
+        elif kind == "object":
+            values = body.get("additionalProperties")
+            node = Schema("map" if isinstance(values, dict) else "any")
+            node.items = self._type(values) if isinstance(values, dict) else None
+        else:
+            key = (kind, body.get("format", ""))
+            return self._scalars.setdefault(key, Schema(*key[:1], format=key[1]))
+        self._extend(node, body)
+        return node
+
+    @staticmethod
+    def _extend(node: Schema, body: dict[str, Any]) -> None:
+        node.merge_key = body.get("x-kubernetes-patch-merge-key", node.merge_key)
+        if strategy := body.get("x-kubernetes-patch-strategy"):
+            node.strategies = tuple(strategy.split(","))
+        node.list_type = body.get("x-kubernetes-list-type", node.list_type)
+        node.list_keys = tuple(body.get("x-kubernetes-list-map-keys", node.list_keys))
+        node.map_type = body.get("x-kubernetes-map-type", node.map_type)

@@ -1,0 +1,156 @@
+"""Everything an API level serves: resources by path and by kind, their schemas, their storage version.
+
+Loading takes the resource table (:mod:`kdist.api.resources`) and the published definitions of the level. The
+definitions lie in the ``kubernetes-validate`` package, of which a deployment needs only the level's own
+directory.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Iterator
+from pathlib import Path
+
+from kdist.api import schema as schemas
+from kdist.api.resources import Resource, Subresource, builtin_resources
+from kdist.api.schema import Definitions, Schema
+
+__all__ = ["Resource", "Scheme", "Subresource", "data_directory"]
+
+GroupVersionKind = tuple[str, str, str]
+
+
+def data_directory() -> Path:
+    """Where the installed package keeps its definitions; found without importing it."""
+    spec = importlib.util.find_spec("kubernetes_validate")
+    if spec is None or not spec.submodule_search_locations:
+        raise FileNotFoundError("the package kubernetes-validate is not installed")
+    return Path(spec.submodule_search_locations[0]) / "kubernetes-json-schema"
+
+
+def _reached(level: str, since: str) -> bool:
+    def numbers(text: str) -> tuple[int, ...]:
+        return tuple(int(part) for part in text.split("."))
+
+    return not since or numbers(level) >= numbers(since)
+
+
+class Scheme:
+    """The resources and types of one API level. Custom resources are added and removed at run time."""
+
+    def __init__(self, level: str, directory: Path, resources: tuple[Resource, ...]) -> None:
+        self.level = level
+        self._directory = directory
+        definitions = schemas.read_definitions(level, directory)
+        self._names = _names_by_kind(definitions)
+        self._types = schemas.build(definitions)
+        self._by_path: dict[tuple[str, str, str], Resource] = {}
+        self._by_kind: dict[GroupVersionKind, Resource] = {}
+        self._custom: dict[GroupVersionKind, Schema] = {}
+        for resource in resources:
+            if self._serves(resource):
+                self._add(_of_level(resource, level))
+
+    @classmethod
+    def load(cls, level: str = "1.32", directory: Path | None = None) -> Scheme:
+        """The built-in resources of an API level. Raises FileNotFoundError for a level without definitions."""
+        return cls(level, directory or data_directory(), builtin_resources())
+
+    def _serves(self, resource: Resource) -> bool:
+        known = (resource.group, resource.version, resource.kind) in self._names
+        return known and _reached(self.level, resource.since)
+
+    def _add(self, resource: Resource) -> None:
+        self._by_path[resource.group, resource.version, resource.plural] = resource
+        self._by_kind[resource.group, resource.version, resource.kind] = resource
+
+    # ----- resources
+
+    def __iter__(self) -> Iterator[Resource]:
+        return iter(self._by_path.values())
+
+    def by_path(self, group: str, version: str, plural: str) -> Resource | None:
+        """The resource served at ``/apis/GROUP/VERSION/PLURAL`` (``/api/VERSION/PLURAL`` without a group)."""
+        return self._by_path.get((group, version, plural))
+
+    def by_kind(self, api_version: str, kind: str) -> Resource | None:
+        """The resource of an object, from its apiVersion and kind."""
+        group, _, version = api_version.rpartition("/")
+        return self._by_kind.get((group, version, kind))
+
+    def groups(self) -> dict[str, list[str]]:
+        """The served versions of each group, preferred first; the core group has the empty name."""
+        groups: dict[str, list[str]] = {}
+        for resource in self:
+            versions = groups.setdefault(resource.group, [])
+            if resource.version not in versions:
+                versions.append(resource.version)
+        return groups
+
+    def resources_of(self, group: str, version: str) -> list[Resource]:
+        """The resources of one group and version by name; empty when it is not served."""
+        rows = [r for r in self if (r.group, r.version) == (group, version)]
+        return sorted(rows, key=lambda r: r.plural)
+
+    def stored_as(self, resource: Resource) -> Resource:
+        """The version whose form is stored: the resource itself unless another version shares its storage."""
+        if not resource.stored_as:
+            return resource
+        found = self.by_kind(resource.stored_as, resource.kind)
+        if found is None:
+            raise LookupError(f"{resource.api_version} {resource.kind} is stored as {resource.stored_as}")
+        return found
+
+    def register(self, resource: Resource, schema: Schema = schemas.ANY) -> None:
+        """Serve a custom resource from now on."""
+        self._add(resource)
+        self._custom[resource.group, resource.version, resource.kind] = schema
+
+    def unregister(self, resource: Resource) -> None:
+        """Stop serving a custom resource."""
+        self._by_path.pop((resource.group, resource.version, resource.plural), None)
+        self._by_kind.pop((resource.group, resource.version, resource.kind), None)
+        self._custom.pop((resource.group, resource.version, resource.kind), None)
+
+    # ----- types
+
+    def schema(self, api_version: str, kind: str) -> Schema | None:
+        """The type of any published kind, also of those that are only bodies (Scale, Eviction, ...)."""
+        group, _, version = api_version.rpartition("/")
+        coordinates = (group, version, kind)
+        if coordinates in self._custom:
+            return self._custom[coordinates]
+        name = self._names.get(coordinates)
+        return self._types[name] if name else None
+
+    def schema_of(self, resource: Resource) -> Schema:
+        """The type of a served resource."""
+        found = self.schema(resource.api_version, resource.kind)
+        if found is None:
+            raise LookupError(f"no schema for {resource.api_version} {resource.kind}")
+        return found
+
+    def definition_name(self, api_version: str, kind: str) -> str | None:
+        """The published name of a kind's definition: ``io.k8s.api.core.v1.Pod``."""
+        group, _, version = api_version.rpartition("/")
+        return self._names.get((group, version, kind))
+
+    def definitions(self) -> Definitions:
+        """The published definitions with their descriptions, read anew: large, do not keep them."""
+        return schemas.read_definitions(self.level, self._directory)
+
+
+def _names_by_kind(definitions: Definitions) -> dict[GroupVersionKind, str]:
+    names: dict[GroupVersionKind, str] = {}
+    for name, body in definitions.items():
+        for gvk in body.get("x-kubernetes-group-version-kind") or ():
+            names[gvk["group"], gvk["version"], gvk["kind"]] = name
+    return names
+
+
+def _of_level(resource: Resource, level: str) -> Resource:
+    kept = {name: s for name, s in resource.subresources.items() if _reached(level, s.since)}
+    if len(kept) != len(resource.subresources):
+        resource.subresources.clear()
+        resource.subresources.update(kept)
+    return resource
