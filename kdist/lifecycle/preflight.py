@@ -1,0 +1,133 @@
+"""Is every host fit for its part? Observations in, problems and warnings out; nothing is changed.
+
+Observations come from the module ``kdist_preflight`` (one mapping a host, or None for a host that did not
+answer); their shape is documented there. Pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from kdist.lifecycle.spec import ClusterSpec, HostSpec, Problem
+
+MIB = 1024 * 1024
+# Measured: control plane 350 MiB and etcd 50, agent 85, containerd 50, add-ons 200; the rest is for pods.
+MEMORY_CONTROL_PLANE = 1500 * MIB
+MEMORY_WORKER = 900 * MIB
+# Bundle 250 MB on disk, unpacked images and packages about 700 MB.
+DISK_FREE = 2500 * MIB
+# Client certificates are valid from ten minutes before they are signed.
+CLOCK_SKEW_SECONDS = 300
+SUPPORTED_RELEASES = {("debian", "12")}
+NODE_PORTS = {10250: "agent", 10256: "service proxy health", 10257: "controller manager", 10259: "scheduler"}
+CONTROL_PLANE_PORTS = {2379: "etcd clients", 2380: "etcd peers"}
+NEEDED_FILESYSTEMS = ("overlay",)
+NEEDED_CONTROLLERS = ("cpu", "memory", "pids", "cpuset")
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Problems stop the run; warnings are shown."""
+
+    problems: tuple[Problem, ...]
+    warnings: tuple[Problem, ...]
+    authority_holder: str
+    """The control plane that signs: the first that has the cluster's authority, else the first."""
+
+
+def judge(spec: ClusterSpec, observed: Mapping[str, Mapping[str, Any] | None], now: float) -> Verdict:
+    """Judge every host. ``now``: the operator's clock, seconds since the epoch, when observations came in."""
+    problems: list[Problem] = []
+    warnings: list[Problem] = []
+    for host in spec.hosts:
+        facts = observed.get(host.name)
+        if facts is None:
+            problems.append(Problem(host.name, "ansible_host", f"unreachable at {host.address} over ssh"))
+            continue
+        problems += _host_problems(spec, host, facts, now)
+        warnings += _host_warnings(host, facts)
+    return Verdict(tuple(problems), tuple(warnings), _holder(spec, observed))
+
+
+def _holder(spec: ClusterSpec, observed: Mapping[str, Mapping[str, Any] | None]) -> str:
+    for host in spec.control_planes:
+        facts = observed.get(host.name)
+        if facts and facts["has_authority"]:
+            return host.name
+    return spec.control_planes[0].name
+
+
+def _host_problems(
+    spec: ClusterSpec, host: HostSpec, facts: Mapping[str, Any], now: float
+) -> Iterator[Problem]:
+    for reason in (
+        *_system(facts),
+        *_resources(host, facts),
+        *_ports(spec, host, facts),
+        *_others(facts),
+        *_addresses(host, facts),
+    ):
+        yield Problem(host.name, "", reason)
+    if abs(facts["time"] - now) > CLOCK_SKEW_SECONDS:
+        reason = f"its clock differs by {facts['time'] - now:+.0f} s from the operator's; set up time synchronisation"
+        yield Problem(host.name, "", reason)
+
+
+def _system(facts: Mapping[str, Any]) -> Iterator[str]:
+    release = (facts["os_id"], facts["os_version"])
+    if release not in SUPPORTED_RELEASES:
+        known = ", ".join(" ".join(pair) for pair in sorted(SUPPORTED_RELEASES))
+        yield f"runs {' '.join(release)}; supported are {known}"
+    if facts["init"] != "systemd":
+        yield f"process 1 is {facts['init']}, not systemd"
+    if facts["user_id"] != 0:
+        yield "the connection is not root's; set ansible_user or ansible_become"
+    for name in NEEDED_FILESYSTEMS:
+        if name not in facts["filesystems"]:
+            yield f"the kernel has no {name} file system"
+    for name in NEEDED_CONTROLLERS:
+        if name not in facts["cgroup_controllers"]:
+            yield f"the kernel has no {name} cgroup controller (boot parameter cgroup_enable={name}?)"
+
+
+def _resources(host: HostSpec, facts: Mapping[str, Any]) -> Iterator[str]:
+    least = MEMORY_CONTROL_PLANE if host.control_plane else MEMORY_WORKER
+    if facts["memory_total"] < least:
+        role = "control plane" if host.control_plane else "worker"
+        yield f"has {facts['memory_total'] // MIB} MiB of memory; a {role} needs {least // MIB} MiB"
+    if facts["disk_free"] < DISK_FREE and not facts["installed"]:
+        yield f"has {facts['disk_free'] // MIB} MiB free under /var/lib; {DISK_FREE // MIB} MiB are needed"
+
+
+def _ports(spec: ClusterSpec, host: HostSpec, facts: Mapping[str, Any]) -> Iterator[str]:
+    ports = dict(NODE_PORTS)
+    if host.control_plane:
+        ports |= CONTROL_PLANE_PORTS | {spec.settings.api_port: "API server"}
+    for listener in facts["listeners"]:
+        if listener["port"] in ports and not listener["ours"]:
+            part = ports[listener["port"]]
+            owner = listener["process"] or "an unknown process"
+            yield f"port {listener['port']} ({part}) is in use by {owner}"
+
+
+def _others(facts: Mapping[str, Any]) -> Iterator[str]:
+    for service in facts["foreign_services"]:
+        yield f"{service} is running; one host cannot carry two Kubernetes distributions"
+
+
+def _addresses(host: HostSpec, facts: Mapping[str, Any]) -> Iterator[str]:
+    if host.address not in facts["addresses"]:
+        has = ", ".join(facts["addresses"]) or "none"
+        yield f"has no interface with address {host.address} (it has {has}); set kdist_node_ip"
+
+
+def _host_warnings(host: HostSpec, facts: Mapping[str, Any]) -> Iterator[Problem]:
+    if facts["swap_total"]:
+        yield Problem(
+            host.name, "", f"uses {facts['swap_total'] // MIB} MiB of swap; memory limits are less strict"
+        )
+    if facts["read_only_sysctls"]:
+        names = ", ".join(facts["read_only_sysctls"])
+        yield Problem(host.name, "", f"cannot set {names}; the values of the machine below it stay in force")

@@ -1,0 +1,333 @@
+"""The cluster as its operator describes it: ``kdist_*`` variables of the inventory, validated as a whole.
+
+:func:`read` takes plain inventory data and gives a :class:`ClusterSpec` or every problem at once, each naming
+the host (or ``all``), the key and the reason. Pure: Ansible's action plug-in and ``kdist validate`` feed it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import ipaddress
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+CONTROL_PLANE_GROUP = "kube_control_plane"
+NODE_GROUP = "kube_node"
+KNOWN_ADDONS = ("net", "proxy", "dns", "csi-local")
+# Names that roles and playbooks register for themselves; an inventory that sets them is wrong all the same.
+PREFIX = "kdist_"
+
+Network = ipaddress.IPv4Network
+_DNS_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?\Z")
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Problem:
+    """One thing that stands in the way. ``host`` is an inventory name or ``all``; ``key`` may be empty."""
+
+    host: str
+    key: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.host}: {self.key}: {self.reason}" if self.key else f"{self.host}: {self.reason}"
+
+
+class Invalid(ValueError):
+    """A value that its key does not take; the text is the reason."""
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str) or not value:
+        raise Invalid(f"must be a non-empty string, not {value!r}")
+    return value
+
+
+def _whole(low: int, high: int) -> Callable[[Any], int]:
+    def convert(value: Any) -> int:
+        if isinstance(value, str) and value.isdigit():
+            value = int(value)
+        if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+            raise Invalid(f"must be a whole number from {low} to {high}, not {value!r}")
+        return value
+
+    return convert
+
+
+def _truth(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise Invalid(f"must be true or false, not {value!r}")
+    return value
+
+
+def _network(value: Any) -> str:
+    try:
+        network = ipaddress.ip_network(_text(value))
+    except ValueError as error:
+        raise Invalid(f"must be a network such as 10.244.0.0/16: {error}") from None
+    if network.version != 4:
+        raise Invalid("must be an IPv4 network; dual stack is not supported yet")
+    return str(network)
+
+
+def _address(value: Any) -> str:
+    try:
+        return str(ipaddress.ip_address(_text(value)))
+    except ValueError:
+        raise Invalid(f"must be an IP address, not {value!r}") from None
+
+
+def _domain(value: Any) -> str:
+    if not all(_DNS_LABEL.match(label) for label in _text(value).split(".")):
+        raise Invalid(f"must be a DNS domain in lower case, not {value!r}")
+    return str(value)
+
+
+def _choice(*allowed: str) -> Callable[[Any], str]:
+    def convert(value: Any) -> str:
+        if str(value) not in allowed:
+            raise Invalid(f"must be one of {', '.join(allowed)}, not {value!r}")
+        return str(value)
+
+    return convert
+
+
+def _port_range(value: Any) -> str:
+    low, _, high = _text(value).partition("-")
+    if not (low.isdigit() and high.isdigit() and 1 <= int(low) <= int(high) <= 65535):
+        raise Invalid(f"must be a range of ports such as 30000-32767, not {value!r}")
+    return str(value)
+
+
+def _texts(value: Any) -> tuple[str, ...]:
+    if not isinstance(value, list | tuple):
+        raise Invalid(f"must be a list, not {value!r}")
+    return tuple(_text(item) for item in value)
+
+
+def _addons(value: Any) -> tuple[str, ...]:
+    if unknown := sorted(set(_texts(value)) - set(KNOWN_ADDONS)):
+        raise Invalid(f"unknown add-on {', '.join(unknown)}; known are {', '.join(KNOWN_ADDONS)}")
+    return tuple(value)
+
+
+def _labels(value: Any) -> dict[str, str]:
+    if not isinstance(value, Mapping):
+        raise Invalid(f"must be a mapping of label to value, not {value!r}")
+    return {_text(name): str(content) for name, content in value.items()}
+
+
+def _taints(value: Any) -> tuple[str, ...]:
+    for taint in _texts(value):
+        if not re.fullmatch(r"[^=:]+(=[^=:]*)?:(NoSchedule|PreferNoSchedule|NoExecute)", taint):
+            raise Invalid(f"{taint!r} is not of the form key[=value]:NoSchedule|PreferNoSchedule|NoExecute")
+    return tuple(value)
+
+
+def _setting(convert: Callable[[Any], Any], default: Any, help: str) -> Any:
+    return field(default=default, metadata={"convert": convert, "help": help})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClusterSettings:
+    """Keys of ``group_vars/all``, one value for the whole cluster."""
+
+    cluster_name: str = _setting(_domain, "kdist", "Name of the cluster in kubeconfigs.")
+    bundle: str = _setting(_text, "dist/bundle", "Directory of the bundle on the operator's machine.")
+    api_level: str = _setting(_choice("1.32"), "1.32", "Level of the Kubernetes API that is served.")
+    api_port: int = _setting(_whole(1, 65535), 6443, "Port of the API servers.")
+    extra_sans: tuple[str, ...] = _setting(
+        _texts, (), "Further names and addresses in the API servers' certificate."
+    )
+    pod_cidr: str = _setting(_network, "10.244.0.0/16", "Network that pods get addresses from.")
+    node_cidr_mask_size: int = _setting(_whole(16, 28), 24, "Prefix length of each node's share of it.")
+    service_cidr: str = _setting(_network, "10.96.0.0/16", "Network of Service addresses.")
+    service_node_port_range: str = _setting(_port_range, "30000-32767", "Ports for NodePort Services.")
+    dns_domain: str = _setting(_domain, "cluster.local", "DNS domain of the cluster.")
+    dns_address: str | None = _setting(
+        _address, None, "Address of the DNS Service; none: the tenth of kdist_service_cidr."
+    )
+    upstream_dns: tuple[str, ...] = _setting(
+        _texts, (), "Resolvers for names outside the cluster; empty: those of the hosts."
+    )
+    addons: tuple[str, ...] = _setting(_addons, KNOWN_ADDONS, "Parts installed as workloads of the cluster.")
+    max_pods: int = _setting(_whole(1, 1000), 110, "Most pods on one node.")
+    containerd_restrict_oom_score_adj: bool = _setting(
+        _truth,
+        False,
+        "For hosts whose kernel does not let containers lower their OOM score (containers as hosts).",
+    )
+    log_level: str = _setting(
+        _choice("debug", "info", "warning", "error"), "info", "Log level of every component."
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HostSettings:
+    """Keys of ``host_vars``, one value a host."""
+
+    node_ip: str | None = _setting(_address, None, "Address of the node; none: ansible_host.")
+    node_labels: Mapping[str, str] | None = _setting(
+        _labels, None, "Labels the node registers with; none: just the usual ones."
+    )
+    node_taints: tuple[str, ...] = _setting(_taints, (), "Taints the node registers with, key=value:effect.")
+
+
+@dataclass(frozen=True, slots=True)
+class HostSpec:
+    """One host of the inventory. ``name`` is inventory name and node name."""
+
+    name: str
+    address: str
+    control_plane: bool
+    settings: HostSettings
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterSpec:
+    """A valid description: settings, hosts in inventory order, and what follows from them."""
+
+    settings: ClusterSettings
+    hosts: tuple[HostSpec, ...]
+
+    @property
+    def control_planes(self) -> tuple[HostSpec, ...]:
+        """Hosts that carry the control plane."""
+        return tuple(host for host in self.hosts if host.control_plane)
+
+    @property
+    def dns_address(self) -> str:
+        """Address of the DNS Service."""
+        return self.settings.dns_address or str(ipaddress.ip_network(self.settings.service_cidr)[10])
+
+
+def _convert(cls: type[Any], host: str, given: Mapping[str, Any], problems: list[Problem]) -> Any:
+    values = {}
+    for known in dataclasses.fields(cls):
+        if known.name in given and given[known.name] is not None:
+            try:
+                values[known.name] = known.metadata["convert"](given[known.name])
+            except Invalid as error:
+                problems.append(Problem(host, PREFIX + known.name, str(error)))
+    return cls(**values)
+
+
+def keys(cls: type[Any]) -> list[str]:
+    """The keys of a settings class as the inventory spells them."""
+    return [PREFIX + known.name for known in dataclasses.fields(cls)]
+
+
+def _own(variables: Mapping[str, Any]) -> dict[str, Any]:
+    return {k.removeprefix(PREFIX): v for k, v in variables.items() if k.startswith(PREFIX)}
+
+
+def _unknown(host: str, given: Iterable[str]) -> list[Problem]:
+    known = keys(ClusterSettings) + keys(HostSettings)
+    problems = []
+    for key in sorted(PREFIX + name for name in given):
+        if key not in known:
+            near = difflib.get_close_matches(key, known, n=1)
+            hint = f"; did you mean {near[0]}?" if near else ""
+            problems.append(Problem(host, key, f"unknown key{hint}"))
+    return problems
+
+
+def _host(
+    name: str, variables: Mapping[str, Any], control_plane: bool, problems: list[Problem]
+) -> HostSpec | None:
+    given = _own(variables)
+    settings: HostSettings = _convert(HostSettings, name, given, problems)
+    if not all(_DNS_LABEL.match(label) for label in name.split(".")) or len(name) > 253:
+        problems.append(
+            Problem(name, "", "the inventory name must be a valid node name (lower-case DNS name)")
+        )
+    address = settings.node_ip or variables.get("ansible_host") or name
+    try:
+        return HostSpec(name, str(ipaddress.ip_address(address)), control_plane, settings)
+    except ValueError:
+        reason = f"no IP address known: ansible_host is {address!r}; set kdist_node_ip"
+        problems.append(Problem(name, PREFIX + "node_ip", reason))
+        return None
+
+
+def read(
+    hostvars: Mapping[str, Mapping[str, Any]], groups: Mapping[str, Iterable[str]]
+) -> tuple[ClusterSpec | None, list[Problem]]:
+    """The specification of an inventory, or None and everything that is wrong with it.
+
+    ``hostvars``: variables by host; ``groups``: host names by group, as Ansible resolves them.
+    """
+    problems: list[Problem] = []
+    planes = list(groups.get(CONTROL_PLANE_GROUP, ()))
+    names = list(dict.fromkeys([*planes, *groups.get(NODE_GROUP, ())]))
+    if not planes:
+        problems.append(Problem("all", "", f"group {CONTROL_PLANE_GROUP} has no host"))
+        return None, problems
+    shared = _own(hostvars[planes[0]])
+    settings: ClusterSettings = _convert(ClusterSettings, "all", shared, problems)
+    everywhere = set.intersection(*(set(_own(hostvars[name])) for name in names))
+    problems += _unknown("all", everywhere)
+    hosts = []
+    for name in names:
+        given = _own(hostvars[name])
+        problems += _unknown(name, set(given) - everywhere)
+        problems += _disagreements(name, given, shared)
+        hosts.append(_host(name, hostvars[name], name in planes, problems))
+    valid = [host for host in hosts if host]
+    problems += _across(settings, valid)
+    return (None if problems else ClusterSpec(settings, tuple(valid))), problems
+
+
+def _disagreements(name: str, given: Mapping[str, Any], shared: Mapping[str, Any]) -> list[Problem]:
+    found = []
+    for known in dataclasses.fields(ClusterSettings):
+        if given.get(known.name) != shared.get(known.name):
+            reason = f"is {given.get(known.name)!r} here and {shared.get(known.name)!r} elsewhere; set it for all hosts"
+            found.append(Problem(name, PREFIX + known.name, reason))
+    return found
+
+
+def _across(settings: ClusterSettings, hosts: list[HostSpec]) -> list[Problem]:
+    """Rules that look at several values together."""
+    problems = []
+    pods, services = Network(settings.pod_cidr), Network(settings.service_cidr)
+    if pods.overlaps(services):
+        reason = f"{pods} overlaps kdist_service_cidr {services}"
+        problems.append(Problem("all", "kdist_pod_cidr", reason))
+    if settings.node_cidr_mask_size < pods.prefixlen:
+        reason = f"/{settings.node_cidr_mask_size} is larger than kdist_pod_cidr {pods}"
+        problems.append(Problem("all", "kdist_node_cidr_mask_size", reason))
+    elif len(hosts) > 2 ** (settings.node_cidr_mask_size - pods.prefixlen):
+        reason = f"{pods} has no room for {len(hosts)} nodes of /{settings.node_cidr_mask_size}"
+        problems.append(Problem("all", "kdist_pod_cidr", reason))
+    if settings.dns_address and ipaddress.ip_address(settings.dns_address) not in services:
+        reason = f"{settings.dns_address} is outside kdist_service_cidr {services}"
+        problems.append(Problem("all", "kdist_dns_address", reason))
+    if services.num_addresses < 16:
+        problems.append(Problem("all", "kdist_service_cidr", f"{services} is too small, /28 is the least"))
+    problems += _address_problems(hosts, {"kdist_pod_cidr": pods, "kdist_service_cidr": services})
+    if len([h for h in hosts if h.control_plane]) % 2 == 0:
+        reason = (
+            f"group {CONTROL_PLANE_GROUP} must have an odd number of hosts, or etcd gains nothing by the last"
+        )
+        problems.append(Problem("all", "", reason))
+    return problems
+
+
+def _address_problems(hosts: list[HostSpec], networks: Mapping[str, Network]) -> list[Problem]:
+    problems = []
+    seen: dict[str, str] = {}
+    for host in hosts:
+        if host.address in seen:
+            reason = f"{host.address} is also the address of {seen[host.address]}"
+            problems.append(Problem(host.name, "kdist_node_ip", reason))
+        seen.setdefault(host.address, host.name)
+        for key, network in networks.items():
+            if ipaddress.ip_address(host.address) in network:
+                problems.append(
+                    Problem(host.name, key, f"{network} contains the host's address {host.address}")
+                )
+    return problems

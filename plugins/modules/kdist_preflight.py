@@ -1,0 +1,152 @@
+#!/usr/bin/python
+"""Observe what a host is and has, for the judgement of kdist.lifecycle.preflight. Standard library only."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: kdist_preflight
+short_description: Observe a host before anything is changed
+description:
+  - Collects operating system, resources, ports, addresses, kernel features and earlier installations in one go.
+  - Changes nothing; check mode is the same as normal mode.
+options: {}
+author: [kdist]
+"""
+EXAMPLES = r"""
+- name: Observe
+  kdist_preflight:
+  register: observed
+"""
+RETURN = r"""
+observation:
+  description: What was found.
+  returned: always
+  type: dict
+  contains:
+    os_id: {description: ID of os-release, type: str}
+    listeners: {description: "TCP ports in use: port, process, ours", type: list}
+"""
+
+import os
+import re
+import shutil
+import socket
+import subprocess
+import time
+from pathlib import Path
+
+from ansible.module_utils.basic import AnsibleModule
+
+FOREIGN_SERVICES = ("kubelet", "k3s", "k3s-agent", "rke2-server", "rke2-agent", "k0scontroller", "k0sworker")
+SYSCTLS = ("vm/overcommit_memory", "kernel/panic", "net/ipv4/ip_forward")
+
+
+def os_release() -> dict[str, str]:
+    pairs = re.findall(r'^(\w+)="?([^"\n]*)"?$', Path("/etc/os-release").read_text(), re.M)
+    return dict(pairs)
+
+
+def meminfo(name: str) -> int:
+    found = re.search(rf"^{name}:\s+(\d+) kB$", Path("/proc/meminfo").read_text(), re.M)
+    return int(found[1]) * 1024 if found else 0
+
+
+def filesystems() -> list[str]:
+    # overlay may be a module that nobody has asked for yet
+    subprocess.run(["modprobe", "-q", "overlay"], check=False, capture_output=True)
+    return [line.split()[-1] for line in Path("/proc/filesystems").read_text().splitlines()]
+
+
+def cgroup_controllers() -> tuple[int, list[str]]:
+    unified = Path("/sys/fs/cgroup/cgroup.controllers")
+    if unified.exists():
+        return 2, unified.read_text().split()
+    rows = [line.split() for line in Path("/proc/cgroups").read_text().splitlines()[1:]]
+    return 1, [name for name, _, _, enabled in rows if enabled == "1"]
+
+
+def process_of_sockets() -> dict[str, str]:
+    """Socket inode to command line, for every process that can be read."""
+    owners = {}
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit():
+            continue
+        try:
+            command = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
+            for descriptor in (entry / "fd").iterdir():
+                target = str(descriptor.readlink())
+                if target.startswith("socket:["):
+                    owners[target[8:-1]] = command
+        except OSError:
+            continue  # the process has ended meanwhile
+    return owners
+
+
+def listeners(installed: bool) -> list[dict[str, object]]:
+    owners = process_of_sockets()
+    found = {}
+    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
+        if not Path(table).exists():
+            continue
+        for line in Path(table).read_text().splitlines()[1:]:
+            fields = line.split()
+            if fields[3] != "0A":  # LISTEN
+                continue
+            port = int(fields[1].rsplit(":", 1)[1], 16)
+            command = owners.get(fields[9], "")
+            ours = installed and any(word in command for word in ("kdist", "etcd"))
+            found[port] = {"port": port, "process": command[:120], "ours": ours}
+    return list(found.values())
+
+
+def addresses() -> list[str]:
+    out = subprocess.run(["ip", "-o", "addr", "show"], check=True, capture_output=True, text=True).stdout
+    return re.findall(r"inet6? ([0-9a-f.:]+)", out)
+
+
+def foreign_services() -> list[str]:
+    units = [f"{name}.service" for name in FOREIGN_SERVICES]
+    out = subprocess.run(
+        ["systemctl", "is-active", *units], check=False, capture_output=True, text=True
+    ).stdout
+    return [name for name, state in zip(FOREIGN_SERVICES, out.split(), strict=False) if state == "active"]
+
+
+def read_only_sysctls() -> list[str]:
+    return [name.replace("/", ".") for name in SYSCTLS if not os.access(f"/proc/sys/{name}", os.W_OK)]
+
+
+def observe() -> dict[str, object]:
+    release = os_release()
+    version, controllers = cgroup_controllers()
+    installed = Path("/opt/kdist/current").exists()
+    return {
+        "os_id": release.get("ID", "unknown"),
+        "os_version": release.get("VERSION_ID", "unknown"),
+        "hostname": socket.gethostname(),
+        "architecture": os.uname().machine,
+        "init": Path("/proc/1/comm").read_text().strip(),
+        "user_id": os.getuid(),
+        "memory_total": meminfo("MemTotal"),
+        "swap_total": meminfo("SwapTotal"),
+        "disk_free": shutil.disk_usage("/var/lib").free,
+        "filesystems": filesystems(),
+        "cgroup_version": version,
+        "cgroup_controllers": controllers,
+        "listeners": listeners(installed),
+        "addresses": addresses(),
+        "foreign_services": foreign_services(),
+        "read_only_sysctls": read_only_sysctls(),
+        "installed": installed,
+        "has_authority": Path("/etc/kubernetes/pki/ca.key").exists(),
+        "time": time.time(),
+    }
+
+
+def main() -> None:
+    module = AnsibleModule(argument_spec={}, supports_check_mode=True)
+    module.exit_json(changed=False, observation=observe())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,91 @@
+"""The cluster file: what is accepted, and that everything wrong is reported at once by host and key."""
+
+from typing import Any
+
+import pytest
+
+from kdist.lifecycle import spec
+
+
+def inventory(shared: dict[str, Any] | None = None, **hosts: dict[str, Any]) -> tuple[Any, Any]:
+    base = {"cp1": {"ansible_host": "10.0.0.1"}, "w1": {"ansible_host": "10.0.0.2"}}
+    merged = {
+        name: {**base.get(name, {}), **(shared or {}), **hosts.get(name, {})} for name in {**base, **hosts}
+    }
+    return merged, {"kube_control_plane": ["cp1"], "kube_node": [n for n in merged if n != "cp1"]}
+
+
+def problems(shared: dict[str, Any] | None = None, **hosts: dict[str, Any]) -> list[str]:
+    return sorted(str(p) for p in spec.read(*inventory(shared, **hosts))[1])
+
+
+def test_defaults_make_a_cluster() -> None:
+    cluster, found = spec.read(*inventory())
+    assert found == []
+    assert cluster is not None
+    assert cluster.dns_address == "10.96.0.10"
+    assert [h.name for h in cluster.control_planes] == ["cp1"]
+
+
+def test_unknown_key_is_reported_once_with_the_nearest_known() -> None:
+    assert problems({"kdist_pod_cdir": "10.1.0.0/16"}) == [
+        "all: kdist_pod_cdir: unknown key; did you mean kdist_pod_cidr?"
+    ]
+
+
+def test_unknown_key_of_one_host_names_that_host() -> None:
+    assert problems(w1={"kdist_nod_ip": "10.0.0.7"}) == [
+        "w1: kdist_nod_ip: unknown key; did you mean kdist_node_ip?"
+    ]
+
+
+def test_all_problems_come_together() -> None:
+    found = problems(
+        {"kdist_pod_cidr": "10.96.0.0/12", "kdist_max_pods": 0, "kdist_addons": ["dsn"]},
+        w1={"ansible_host": "worker-one"},
+    )
+    assert [line.rsplit(": ", 1)[0] if "unknown" in line else line for line in found] == [
+        "all: kdist_addons",
+        "all: kdist_max_pods: must be a whole number from 1 to 1000, not 0",
+        "all: kdist_pod_cidr: 10.96.0.0/12 overlaps kdist_service_cidr 10.96.0.0/16",
+        "w1: kdist_node_ip: no IP address known: ansible_host is 'worker-one'; set kdist_node_ip",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("shared", "expected"),
+    [
+        (
+            {"kdist_pod_cidr": "10.0.0.0/16"},
+            "cp1: kdist_pod_cidr: 10.0.0.0/16 contains the host's address 10.0.0.1",
+        ),
+        (
+            {"kdist_pod_cidr": "10.244.0.1/16"},
+            "all: kdist_pod_cidr: must be a network such as 10.244.0.0/16:",
+        ),
+        ({"kdist_dns_address": "10.9.0.1"}, "all: kdist_dns_address: 10.9.0.1 is outside kdist_service_cidr"),
+        (
+            {"kdist_pod_cidr": "10.244.0.0/24"},
+            "all: kdist_pod_cidr: 10.244.0.0/24 has no room for 2 nodes of /24",
+        ),
+        ({"kdist_api_level": "1.99"}, "all: kdist_api_level: must be one of 1.32, not '1.99'"),
+    ],
+)
+def test_rules_across_values(shared: dict[str, Any], expected: str) -> None:
+    assert problems(shared)[0].startswith(expected)
+
+
+def test_cluster_setting_that_differs_on_one_host_is_refused() -> None:
+    assert problems(w1={"kdist_max_pods": 50}) == [
+        "w1: kdist_max_pods: is 50 here and None elsewhere; set it for all hosts"
+    ]
+
+
+def test_two_hosts_with_one_address_are_refused() -> None:
+    assert problems(w1={"ansible_host": "10.0.0.1"}) == [
+        "w1: kdist_node_ip: 10.0.0.1 is also the address of cp1"
+    ]
+
+
+def test_inventory_without_control_plane_is_refused() -> None:
+    assert [str(p) for p in spec.read({}, {})[1]] == ["all: group kube_control_plane has no host"]
