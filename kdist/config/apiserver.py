@@ -1,0 +1,89 @@
+"""Settings of ``kdist apiserver``; the flags carry upstream's names."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from kdist.config.base import option
+
+
+@dataclass(frozen=True, kw_only=True)
+class ApiServerSettings:
+    """The API server's command line."""
+
+    bind_address: str = option("0.0.0.0", help="Address to listen on.")
+    secure_port: int = option(6443, help="TCP port to serve HTTPS on; 0 takes a free one.")
+    advertise_address: str | None = option(
+        None,
+        help="IP address on which members of the cluster reach this server. Default: found from the routes.",
+    )
+    workers: int = option(
+        1, help="Processes that serve the one port, each with its own caches; one per core at most."
+    )
+
+    storage: str = option("etcd", help="Where objects are kept: etcd, or memory (gone with the process).")
+    etcd_servers: tuple[str, ...] = option(("http://127.0.0.1:2379",), help="URLs of the etcd members.")
+    etcd_cafile: Path | None = option(
+        None, help="CA bundle (PEM) that signed the etcd servers' certificates."
+    )
+    etcd_certfile: Path | None = option(None, help="Client certificate (PEM) for etcd.")
+    etcd_keyfile: Path | None = option(None, help="Key (PEM) of the client certificate for etcd.")
+    etcd_compaction_interval: float = option(
+        300.0, help="Seconds between compactions: how long old revisions can be read. 0 turns them off."
+    )
+
+    client_ca_file: Path | None = option(
+        None, help="CA bundle (PEM) whose client certificates authenticate users. Default: none are accepted."
+    )
+    tls_cert_file: Path | None = option(
+        None, help="Server certificate (PEM) with its chain. Default: a self-signed one is generated."
+    )
+    tls_private_key_file: Path | None = option(None, help="Key (PEM) of the server certificate.")
+    requestheader_client_ca_file: Path | None = option(
+        None, help="CA bundle (PEM) of front proxies, whose X-Remote-* headers are believed."
+    )
+    requestheader_allowed_names: tuple[str, ...] = option(
+        (), help="Common names of front proxies; empty allows every certificate of their CA."
+    )
+    proxy_client_cert_file: Path | None = option(
+        None, help="Certificate (PEM) this server shows to aggregated API servers."
+    )
+    proxy_client_key_file: Path | None = option(None, help="Key (PEM) of the proxy client certificate.")
+
+    service_account_issuer: tuple[str, ...] = option(
+        ("https://kubernetes.default.svc.cluster.local",),
+        help="Issuers of service-account tokens: the first one signs, all are accepted.",
+    )
+    service_account_key_file: tuple[str, ...] = option(
+        (), help="Public or private keys (PEM) that verify service-account tokens."
+    )
+    service_account_signing_key_file: Path | None = option(
+        None,
+        help="Private key (PEM) that signs service-account tokens. Default: a key that dies with the process.",
+    )
+    api_audiences: tuple[str, ...] = option((), help="Audiences of this API. Default: the issuers.")
+
+    service_cluster_ip_range: tuple[str, ...] = option(
+        ("10.96.0.0/16",),
+        help="CIDRs for the addresses of Services; a second one of the other family is dual stack.",
+    )
+    service_node_port_range: str = option("30000-32767", help="Ports for Services of type NodePort.")
+
+    kubelet_client_certificate: Path | None = option(None, help="Certificate (PEM) shown to agents.")
+    kubelet_client_key: Path | None = option(None, help="Key (PEM) of the certificate shown to agents.")
+    kubelet_certificate_authority: Path | None = option(
+        None,
+        help="CA bundle (PEM) that signed the agents' serving certificates. Default: they are not verified.",
+    )
+
+    api_level: str = option("1.32", help="The published API version to serve.")
+    authorization_mode: tuple[str, ...] = option(
+        ("Node", "RBAC"), help="Authorizers, in order: Node, RBAC, AlwaysAllow (tests), AlwaysDeny."
+    )
+    anonymous_auth: bool = option(True, help="Whether requests without credentials are system:anonymous.")
+    request_timeout: float = option(60.0, help="Seconds a request may take, watches and streams apart.")
+    min_request_timeout: int = option(1800, help="Seconds after which a watch ends (up to twice that).")
+    event_ttl: int = option(3600, help="Seconds that events are kept.")
+    shutdown_grace: float = option(10.0, help="Seconds that requests have to finish after a SIGTERM.")
+    log_level: str = option("info", help="debug, info, warning or error.")
