@@ -39,7 +39,7 @@ class VolumeManager(Protocol):
         ...
 
     async def refresh(self, pod: Obj) -> None:
-        """Bring configMap, secret, projected and downwardAPI contents up to date. Raises :class:`VolumeError`."""
+        """Bring configMap, secret, projected and downwardAPI files up to date. Raises VolumeError."""
         ...
 
     async def unmount(self, pod_uid: str) -> None:

@@ -1,0 +1,1 @@
+"""Liveness, readiness and startup probes: handlers, thresholds, one task per probe."""

@@ -1,0 +1,1 @@
+"""Where pods come from: manifests on this host and the API; mirror pods show the former in the latter."""
