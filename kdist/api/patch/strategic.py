@@ -32,7 +32,7 @@ def _merge_map(original: Obj, patch: Obj, schema: Schema) -> Obj:
         case None | "merge":
             pass
         case "replace":
-            return _without_directives(patch)
+            return dict(_without_directives(patch))
         case "delete":
             return {}
         case other:
