@@ -1,0 +1,93 @@
+"""What an admission plug-in is: one tiny module with the resources it looks at and up to two steps."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+from kdist.api import meta
+from kdist.api.errors import Forbidden
+from kdist.api.kinds import Kind
+from kdist.apiserver.authn.user import User
+from kdist.apiserver.authz.attributes import forbidden_because
+from kdist.apiserver.ports import Obj
+
+Operation = Literal["create", "update", "delete", "connect"]
+WRITES: frozenset[Operation] = frozenset({"create", "update"})
+CREATE: frozenset[Operation] = frozenset({"create"})
+UPDATE: frozenset[Operation] = frozenset({"update"})
+CHANGES: frozenset[Operation] = frozenset({"create", "update", "delete"})
+
+# (group, resource or resource/subresource)
+Target = tuple[str, str]
+
+
+@dataclass(slots=True, kw_only=True)
+class Request:
+    """A write on its way to storage. Plug-ins change ``obj`` in place while admitting.
+
+    ``verb`` is the admission operation: a patch is an update, or a create when it makes the object.
+    ``obj`` is None for deletions, ``old`` is None for creations. ``resource`` names the resource itself;
+    ``subresource`` is empty or e.g. ``status``.
+    """
+
+    user: User
+    verb: Operation
+    resource: Kind
+    subresource: str = ""
+    namespace: str = ""
+    name: str = ""
+    obj: Obj | None = None
+    old: Obj | None = None
+    dry_run: bool = False
+
+    @property
+    def target(self) -> Target:
+        """What plug-ins are selected by."""
+        plural = self.resource.plural
+        return self.resource.group, f"{plural}/{self.subresource}" if self.subresource else plural
+
+    @property
+    def body(self) -> Obj:
+        """The object of a create or an update."""
+        assert self.obj is not None
+        return self.obj
+
+    @property
+    def before(self) -> Obj:
+        """The object that an update or a deletion finds."""
+        assert self.old is not None
+        return self.old
+
+    def forbidden(self, why: str) -> Forbidden:
+        """The 403 with which a plug-in refuses."""
+        name = self.name or (meta.name(self.obj) if self.obj is not None else "")
+        return forbidden_because(self.resource.group, self.resource.plural, name, why)
+
+
+class Plugin:
+    """Base of the plug-ins: by default it looks at everything and does nothing."""
+
+    # None: every resource
+    targets: ClassVar[frozenset[Target] | None] = None
+    operations: ClassVar[frozenset[Operation]] = WRITES
+
+    def handles(self, target: Target, operation: Operation) -> bool:
+        """Whether the plug-in has to see such requests."""
+        return operation in self.operations and (self.targets is None or target in self.targets)
+
+    async def admit(self, request: Request) -> None:
+        """Complete the object, or raise what refuses the request. Runs before validation."""
+
+    async def validate(self, request: Request) -> None:
+        """Raise what refuses the request; the object must not be changed any more."""
+
+
+def targets(*names: str, group: str = "") -> frozenset[Target]:
+    """The targets of some resources of one group."""
+    return frozenset((group, name) for name in names)
+
+
+def is_mirror_pod(pod: Obj) -> bool:
+    """Whether the pod only shows a static pod of a node."""
+    return "kubernetes.io/config.mirror" in meta.annotations(pod)
