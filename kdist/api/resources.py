@@ -228,13 +228,21 @@ def _storage_and_extensions() -> Iterator[Resource]:
         ("validatingwebhookconfigurations", "ValidatingWebhookConfiguration", ""),
     ):
         yield row(plural, kind, cluster=True, sub=sub, categories=extension)
-    for group, plural, kind, short in (
-        ("apiextensions.k8s.io", "customresourcedefinitions", "CustomResourceDefinition", "crd crds"),
-        ("apiregistration.k8s.io", "apiservices", "APIService", ""),
-    ):
-        yield _Family(group, "v1").row(
-            plural, kind, short, cluster=True, sub="status", categories=extension, prefix=f"{group}/{plural}"
-        )
+    yield _extension(
+        "apiextensions.k8s.io", "customresourcedefinitions", "CustomResourceDefinition", "crd crds"
+    )
+
+
+def _extension(group: str, plural: str, kind: str, short: str = "") -> Resource:
+    return _Family(group, "v1").row(
+        plural,
+        kind,
+        short,
+        cluster=True,
+        sub="status",
+        categories="api-extensions",
+        prefix=f"{group}/{plural}",
+    )
 
 
 def _scheduling_and_flow() -> Iterator[Resource]:
@@ -251,6 +259,7 @@ def builtin_resources() -> tuple[Resource, ...]:
     """Every row; groups that are preferred when a name is ambiguous come first, as do preferred versions."""
     return (
         *_core(),
+        _extension("apiregistration.k8s.io", "apiservices", "APIService"),
         *_apps_and_batch(),
         *_cluster_policy(),
         *_storage_and_extensions(),

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from kdist.api import schema as schemas
@@ -150,7 +151,4 @@ def _names_by_kind(definitions: Definitions) -> dict[GroupVersionKind, str]:
 
 def _of_level(resource: Resource, level: str) -> Resource:
     kept = {name: s for name, s in resource.subresources.items() if _reached(level, s.since)}
-    if len(kept) != len(resource.subresources):
-        resource.subresources.clear()
-        resource.subresources.update(kept)
-    return resource
+    return resource if len(kept) == len(resource.subresources) else replace(resource, subresources=kept)

@@ -35,4 +35,4 @@ def load(body: bytes) -> tuple[Any, list[str]]:
     try:
         return loader.get_single_data(), loader.duplicates
     finally:
-        loader.dispose()  # type: ignore[no-untyped-call]
+        loader.dispose()
