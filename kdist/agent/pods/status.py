@@ -81,11 +81,16 @@ def _addresses(pod: Obj, observed: Observed, facts: StatusFacts, old: Obj) -> Ob
 
 def _all(pod: Obj, wanted: list[Obj], which: str, observed: Observed, facts: StatusFacts) -> list[Obj]:
     before = {s["name"]: s for s in (pod.get("status") or {}).get(which) or ()}
-    initializing = which == "containerStatuses" and bool(specs.init_containers(pod))
-    default = "PodInitializing" if initializing else "ContainerCreating"
-    return [
-        _container(c, observed.runs(c["name"]), before.get(c["name"]) or {}, facts, default) for c in wanted
-    ]
+    is_app = which == "containerStatuses"
+    default = "PodInitializing" if is_app and specs.init_containers(pod) else "ContainerCreating"
+    statuses = []
+    for container in wanted:
+        runs = observed.runs(container["name"])
+        status = _container(container, runs, before.get(container["name"]) or {}, facts, default)
+        if which == "initContainerStatuses" and _exit_code(status) == 0:
+            status["ready"] = True
+        statuses.append(status)
+    return statuses
 
 
 def _container(
@@ -111,9 +116,6 @@ def _container(
     if newest is not None and newest.running:
         status["started"] = name in facts.started
         status["ready"] = name in facts.ready
-    elif newest is not None and newest.succeeded and "terminated" in status["state"]:
-        # A finished init container counts as ready; an app container never does.
-        status["ready"] = default == "ContainerCreating" and name in facts.ready
     if mounts := _mounts(container):
         status["volumeMounts"] = mounts
     return status
