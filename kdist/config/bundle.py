@@ -1,0 +1,45 @@
+"""Settings of ``kdist bundle build``, and what a bundle takes for granted on every host."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from kdist.config.base import option
+
+SUITES = ("bookworm", "trixie")
+"""Debian releases a host may run: 12 and 13."""
+
+HOST_PACKAGES = (
+    "ca-certificates",
+    "dbus",
+    "e2fsprogs",
+    "iproute2",
+    "iputils-ping",
+    "kmod",
+    "less",
+    "mount",
+    "openssh-server",
+    "procps",
+    "python3",
+    "python3-apt",
+    "sudo",
+    "systemd",
+    "systemd-sysv",
+    "udev",
+)
+"""What any Debian server has: the bundle leaves these and their dependencies out; lab hosts are made of them."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class BundleSettings:
+    """Where the bundle goes, and for which hosts it is."""
+
+    out: Path = option(Path("dist/bundle"), help="Directory of the bundle; replaced when it exists.")
+    tar: Path | None = option(None, help="Write the bundle as one tar file here too.")
+    suite: str = option("bookworm", help="Debian release of the hosts: bookworm or trixie.")
+    version: str | None = option(None, help="Version of the bundle; by default that of this kdist.")
+    api_level: str = option("1.32", help="Kubernetes API level clusters start with.")
+    cache: Path = option(
+        Path("~/.cache/kdist"), help="Downloads and finished parts, reused by the next build."
+    )
