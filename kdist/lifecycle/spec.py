@@ -188,7 +188,7 @@ class HostSpec:
 
 @dataclass(frozen=True, slots=True)
 class ClusterSpec:
-    """A valid description: settings, hosts in inventory order, and what follows from them."""
+    """A description: settings, hosts in inventory order, and what follows from them."""
 
     settings: ClusterSettings
     hosts: tuple[HostSpec, ...]
@@ -256,8 +256,10 @@ def _host(
 def read(
     hostvars: Mapping[str, Mapping[str, Any]], groups: Mapping[str, Iterable[str]]
 ) -> tuple[ClusterSpec | None, list[Problem]]:
-    """The specification of an inventory, or None and everything that is wrong with it.
+    """The specification of an inventory, and everything that is wrong with it.
 
+    With problems, the specification holds defaults in place of what is wrong, so that hosts can be judged in the
+    same breath; it must not be acted upon. None: there is no control plane at all.
     ``hostvars``: variables by host; ``groups``: host names by group, as Ansible resolves them.
     """
     problems: list[Problem] = []
@@ -278,7 +280,7 @@ def read(
         hosts.append(_host(name, hostvars[name], name in planes, problems))
     valid = [host for host in hosts if host]
     problems += _across(settings, valid)
-    return (None if problems else ClusterSpec(settings, tuple(valid))), problems
+    return ClusterSpec(settings, tuple(valid)), problems
 
 
 def _disagreements(name: str, given: Mapping[str, Any], shared: Mapping[str, Any]) -> list[Problem]:

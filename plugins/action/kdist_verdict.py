@@ -1,0 +1,90 @@
+"""Judge inventory, bundle and hosts together; give every host what follows from them.
+
+Runs on the operator's machine and touches no host. Everything that is wrong comes in one failure.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from pathlib import Path
+from typing import Any
+
+from ansible.plugins.action import ActionBase
+
+from kdist.lifecycle import preflight, spec
+from kdist.lifecycle.bundle import manifest
+
+
+class ActionModule(ActionBase):
+    """``kdist_verdict: {observed: NAME}``: NAME is the variable that holds every host's observation.
+
+    Returns ``cluster``, ``hosts``, ``bundle``, ``manifest`` and ``authority_holder`` for templates.
+    """
+
+    _requires_connection = False
+    _supports_check_mode = True
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        result: dict[str, Any] = super().run(tmp, task_vars)
+        variables = task_vars or {}
+        hostvars = self._hostvars(variables)
+        cluster, problems = spec.read(hostvars, variables["groups"])
+        directory = self._bundle_directory(hostvars)
+        found = manifest.check(directory)
+        reasons = [str(problem) for problem in problems]
+        reasons += [f"bundle {directory}: {fault}" for fault in found.faults]
+        verdict = self._judge(cluster, variables) if cluster else None
+        if verdict:
+            reasons += [str(problem) for problem in verdict.problems]
+        if reasons or not cluster or not verdict or found.manifest is None:
+            told = "\n".join(dict.fromkeys(reasons))
+            return result | {"failed": True, "msg": f"Nothing was changed. To mend first:\n{told}"}
+        facts = _facts(cluster) | {"bundle": str(directory), "manifest": found.manifest}
+        return result | {"changed": False, "authority_holder": verdict.authority_holder, **facts}
+
+    def _judge(self, cluster: spec.ClusterSpec, variables: dict[str, Any]) -> preflight.Verdict:
+        name = self._task.args["observed"]
+        hosts = [host.name for host in cluster.hosts]
+        observed = {host: variables["hostvars"][host].get(name, {}).get("observation") for host in hosts}
+        verdict = preflight.judge(cluster, observed, time.time())
+        for warning in verdict.warnings:
+            self._display.warning(str(warning))
+        return verdict
+
+    def _bundle_directory(self, hostvars: dict[str, dict[str, Any]]) -> Path:
+        given = next((v["kdist_bundle"] for v in hostvars.values() if v.get("kdist_bundle")), None)
+        return Path(
+            self._loader.get_basedir(), given or spec.ClusterSettings.__dataclass_fields__["bundle"].default
+        )
+
+    def _hostvars(self, variables: dict[str, Any]) -> dict[str, dict[str, Any]]:
+        """What concerns kdist of every host's variables, templates resolved."""
+        groups = variables["groups"]
+        names = [n for g in (spec.CONTROL_PLANE_GROUP, spec.NODE_GROUP) for n in groups.get(g, [])]
+        found = {}
+        for name in dict.fromkeys(names):
+            mine = variables["hostvars"][name]
+            keys = [key for key in mine if key.startswith(spec.PREFIX)] + ["ansible_host"]
+            found[name] = {key: mine[key] for key in keys if key in mine}
+        return found
+
+
+def _facts(cluster: spec.ClusterSpec) -> dict[str, Any]:
+    settings = dataclasses.asdict(cluster.settings)
+    port = cluster.settings.api_port
+    settings |= {
+        "dns_address": cluster.dns_address,
+        "api_servers": [f"https://{host.address}:{port}" for host in cluster.control_planes],
+        "control_planes": [{"name": host.name, "address": host.address} for host in cluster.control_planes],
+    }
+    hosts = {
+        host.name: {
+            "address": host.address,
+            "control_plane": host.control_plane,
+            "node_labels": dict(host.settings.node_labels or {}),
+            "node_taints": list(host.settings.node_taints),
+        }
+        for host in cluster.hosts
+    }
+    return {"cluster": settings, "hosts": hosts}

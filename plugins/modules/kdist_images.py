@@ -1,0 +1,58 @@
+#!/usr/bin/python
+"""Import the bundle's images into containerd."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: kdist_images
+short_description: Import the bundle's images into containerd
+description:
+  - Imports only what containerd does not have yet.
+options:
+  bundle:
+    description: The host's share of the bundle.
+    type: str
+    required: true
+  role:
+    description: Whose images.
+    choices: [node, control-plane]
+    type: str
+    default: node
+author: [kdist]
+"""
+EXAMPLES = r"""
+- name: Import images
+  kdist_images:
+    bundle: /var/lib/kdist/bundle
+"""
+RETURN = r"""
+imported:
+  description: Names of the images that were (or, in check mode, would be) imported.
+  returned: always
+  type: list
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec={
+            "bundle": {"type": "str", "required": True},
+            "role": {"type": "str", "choices": ["node", "control-plane"], "default": "node"},
+        },
+        supports_check_mode=True,
+    )
+    command = ["/opt/kdist/current/bin/kdist", "bundle", "load", module.params["bundle"]]
+    command += ["--role", module.params["role"]]
+    code, out, err = module.run_command([*command, "--check"])
+    imported = out.split()
+    if code == 0 and imported and not module.check_mode:
+        code, out, err = module.run_command(command)
+    if code:
+        module.fail_json(msg="the images cannot be imported", stderr=err[-2000:])
+    module.exit_json(changed=bool(imported), imported=imported)
+
+
+if __name__ == "__main__":
+    main()
