@@ -1,0 +1,5 @@
+"""What a new cluster has before anybody creates anything: namespaces, default policy, priority classes."""
+
+from kdist.apiserver.bootstrap.reconcile import ensure_defaults
+
+__all__ = ["ensure_defaults"]
