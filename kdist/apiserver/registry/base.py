@@ -17,6 +17,10 @@ from typing import TYPE_CHECKING, ClassVar
 
 from kdist.api.errors import Cause
 from kdist.api.meta import Obj
+from kdist.api.schema import ANY, Schema
+from kdist.apiserver.registry.required import missing
+from kdist.apiserver.validation import names
+from kdist.apiserver.validation.metadata import validate_metadata, validate_metadata_update
 
 if TYPE_CHECKING:
     from kdist.api.scheme import Resource
@@ -32,10 +36,13 @@ class Strategy:
     #: Deletion leaves the dependents, as orphans, unless the request says otherwise.
     orphans_by_default: ClassVar[bool] = False
     #: Whether metadata.generation counts changes of everything but metadata and status.
-    tracks_generation: ClassVar[bool] = True
+    tracks_generation: ClassVar[bool] = False
+    #: The grammar of metadata.name.
+    name_rule: ClassVar[names.Rule] = staticmethod(names.dns_subdomain)
 
-    def __init__(self, resource: Resource) -> None:
+    def __init__(self, resource: Resource, schema: Schema = ANY) -> None:
         self.resource = resource
+        self.schema = schema
 
     # ----- main resource
 
@@ -56,12 +63,25 @@ class Strategy:
         self.count_generation(new, old)
 
     def validate(self, obj: Obj) -> list[Cause]:
-        """Everything wrong with a defaulted object (the structure is checked before)."""
-        return []
+        """Everything wrong with a new, defaulted object (its types are checked before)."""
+        metadata = validate_metadata(
+            obj.get("metadata") or {}, namespaced=self.resource.namespaced, name_rule=type(self).name_rule
+        )
+        return unique([*metadata, *missing(obj, self.schema), *self.check(obj)])
 
     def validate_update(self, new: Obj, old: Obj) -> list[Cause]:
         """Everything wrong with replacing ``old`` by ``new``."""
-        return self.validate(new)
+        metadata = validate_metadata_update(new.get("metadata") or {}, old.get("metadata") or {})
+        content = [*missing(new, self.schema), *self.check(new)]
+        return unique([*metadata, *content, *self.check_update(new, old)])
+
+    def check(self, obj: Obj) -> list[Cause]:
+        """What is wrong with the content, on create and on update; required fields may be absent."""
+        return []
+
+    def check_update(self, new: Obj, old: Obj) -> list[Cause]:
+        """What is wrong with the change itself: fields that cannot change, steps that are not allowed."""
+        return []
 
     def warnings(self, obj: Obj, old: Obj | None = None) -> list[str]:
         """Texts for the Warning header."""
@@ -128,6 +148,11 @@ class Strategy:
         ignored = {"apiVersion", "kind", "metadata", "status"}
         changed = any(new.get(f) != old.get(f) for f in {*new, *old} - ignored)
         metadata["generation"] = before + 1 if changed else before
+
+
+def unique(causes: list[Cause]) -> list[Cause]:
+    """The causes in order, each once."""
+    return list(dict.fromkeys(causes))
 
 
 def keep(new: Obj, old: Obj, field: str) -> None:

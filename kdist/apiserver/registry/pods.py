@@ -1,0 +1,265 @@
+"""Pods: what a new pod starts with, and the few things about a pod that may change later."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from typing import Any
+
+from kdist.api import meta, pods
+from kdist.api.errors import Cause
+from kdist.api.meta import Obj
+from kdist.apiserver.registry import podcheck, podspec
+from kdist.apiserver.registry.base import Strategy, keep
+from kdist.apiserver.validation import causes
+
+_UPDATE_TOLD = (
+    "pod updates may not change fields other than `spec.containers[*].image`,`spec.initContainers[*].image`,"
+    "`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to existing tolerations),"
+    "`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)"
+)
+
+
+class PodTemplateStrategy(Strategy):
+    """The PodTemplate resource: a template that is stored by itself."""
+
+    tracks_generation = True
+
+    def default(self, obj: Obj) -> None:
+        """Defaults of the pod inside."""
+        podspec.default_template(obj.setdefault("template", {}))
+
+    def check(self, obj: Obj) -> list[Cause]:
+        """The pod inside."""
+        return podcheck.check_spec((obj.get("template") or {}).get("spec") or {}, "template.spec")
+
+
+class PodStrategy(Strategy):
+    """Pods."""
+
+    def default(self, obj: Obj) -> None:
+        """Defaults of the spec."""
+        podspec.default_pod(obj.setdefault("spec", {}))
+
+    def prepare_create(self, obj: Obj) -> None:
+        """A pod starts Pending, with its QoS class for life."""
+        super().prepare_create(obj)
+        obj["status"] = {"phase": "Pending", "qosClass": pods.qos_class(obj)}
+        obj.get("spec", {}).pop("ephemeralContainers", None)
+        if obj.get("spec", {}).get("schedulingGates"):
+            pods.set_condition(
+                obj,
+                "PodScheduled",
+                "False",
+                "SchedulingGated",
+                "Scheduling is blocked due to non-empty scheduling gates",
+            )
+
+    def prepare_update(self, new: Obj, old: Obj) -> None:
+        """Ephemeral containers come by their own subresource."""
+        super().prepare_update(new, old)
+        keep(new.setdefault("spec", {}), old.get("spec") or {}, "ephemeralContainers")
+
+    def check(self, obj: Obj) -> list[Cause]:
+        """The whole spec."""
+        return podcheck.check_spec(obj.get("spec") or {}, "spec")
+
+    def check_update(self, new: Obj, old: Obj) -> list[Cause]:
+        """Images, the deadline, more tolerations; nothing else."""
+        spec, before = new.get("spec") or {}, old.get("spec") or {}
+        found = _tolerations_grow(spec.get("tolerations") or [], before.get("tolerations") or [])
+        found += _deadline_shrinks(spec.get("activeDeadlineSeconds"), before.get("activeDeadlineSeconds"))
+        found += _gates_only_go(spec, before)
+        if len(spec.get("containers") or ()) != len(before.get("containers") or ()):
+            return [
+                *found,
+                causes.forbidden("spec.containers", "pod updates may not add or remove containers"),
+            ]
+        if _settled(spec, before) != _settled(before, before):
+            found.append(causes.forbidden("spec", _UPDATE_TOLD))
+        return found
+
+    def warnings(self, obj: Obj, old: Obj | None = None) -> list[str]:
+        """Fields that do nothing any more."""
+        containers = (obj.get("spec") or {}).get("containers") or ()
+        return [
+            told for at, c in enumerate(containers) for told in _hidden_variables(c, f"spec.containers[{at}]")
+        ]
+
+    # ----- subresources
+
+    def prepare_status_update(self, new: Obj, old: Obj) -> None:
+        """The QoS class of a pod never changes."""
+        super().prepare_status_update(new, old)
+        status = new.setdefault("status", {})
+        if qos := (old.get("status") or {}).get("qosClass"):
+            status["qosClass"] = qos
+
+    def prepare_subresource_update(self, subresource: str, new: Obj, old: Obj) -> None:
+        """``ephemeralcontainers`` changes that list alone, ``resize`` the resources of containers."""
+        if subresource == "status":
+            self.prepare_status_update(new, old)
+            return
+        wanted = new.get("spec") or {}
+        new["spec"] = deepcopy(old.get("spec") or {})
+        keep(new, old, "status")
+        if subresource == "ephemeralcontainers":
+            keep(new["spec"], wanted, "ephemeralContainers")
+            for container in new["spec"].get("ephemeralContainers") or ():
+                podspec.default_container(container)
+        elif subresource == "resize":
+            _take_resources(new["spec"], wanted)
+
+    def validate_subresource_update(self, subresource: str, new: Obj, old: Obj) -> list[Cause]:
+        """Ephemeral containers may be added, never changed or removed."""
+        if subresource == "status":
+            return self.validate_status_update(new, old)
+        if subresource == "ephemeralcontainers":
+            return _check_ephemeral(new.get("spec") or {}, old.get("spec") or {})
+        return self.check(new)
+
+    # ----- selection and deletion
+
+    def fields(self, obj: Obj) -> dict[str, str]:
+        """What kubectl, the scheduler and agents select pods by."""
+        spec, status = obj.get("spec") or {}, obj.get("status") or {}
+        return {
+            **super().fields(obj),
+            "spec.nodeName": spec.get("nodeName") or "",
+            "spec.restartPolicy": spec.get("restartPolicy") or "",
+            "spec.schedulerName": spec.get("schedulerName") or "",
+            "spec.serviceAccountName": spec.get("serviceAccountName") or "",
+            "spec.hostNetwork": "true" if spec.get("hostNetwork") else "false",
+            "status.phase": status.get("phase") or "",
+            "status.podIP": status.get("podIP") or "",
+            "status.nominatedNodeName": status.get("nominatedNodeName") or "",
+        }
+
+    def grace_seconds(self, obj: Obj, requested: int | None) -> int:
+        """The pod's own grace period, unless it runs nowhere or has finished: then it goes at once."""
+        spec = obj.get("spec") or {}
+        grace = spec.get("terminationGracePeriodSeconds", 30) if requested is None else requested
+        if not spec.get("nodeName") or pods.is_terminal(obj):
+            return 0
+        return max(int(grace), 0 if requested == 0 else 1)
+
+
+def bind(pod: Obj, binding: Obj) -> list[Cause]:
+    """Write a Binding into a pod, in place; causes when it cannot be bound."""
+    target = binding.get("target") or {}
+    if target.get("kind") not in (None, "", "Node"):
+        return [causes.not_supported("target.kind", target["kind"], ("Node", ""))]
+    if not target.get("name"):
+        return [causes.required("target.name")]
+    pod.setdefault("spec", {})["nodeName"] = target["name"]
+    for field in ("annotations", "labels"):
+        if extra := (binding.get("metadata") or {}).get(field):
+            pod["metadata"].setdefault(field, {}).update(extra)
+    pods.set_condition(pod, "PodScheduled", "True", now=meta.now())
+    return []
+
+
+def _hidden_variables(container: Obj, field: str) -> list[str]:
+    seen: set[str] = set()
+    told = []
+    for at, variable in enumerate(container.get("env") or ()):
+        name = variable.get("name") or ""
+        if name in seen:
+            told.append(
+                f'{field}.env[{at}]: hides previous definition of "{name}", which may be dropped when using apply'
+            )
+        seen.add(name)
+    return told
+
+
+def _settled(spec: Obj, before: Obj) -> Any:
+    """The spec with everything that may change taken from ``before``."""
+    same = {
+        k: v for k, v in spec.items() if k not in ("tolerations", "activeDeadlineSeconds", "schedulingGates")
+    }
+    if (before.get("terminationGracePeriodSeconds") or 0) < 0 and spec.get(
+        "terminationGracePeriodSeconds"
+    ) == 1:
+        same["terminationGracePeriodSeconds"] = before["terminationGracePeriodSeconds"]
+    for kind in ("containers", "initContainers"):
+        if kind in same:
+            same[kind] = [{k: v for k, v in c.items() if k != "image"} for c in same[kind]]
+    if before.get("schedulingGates"):  # a pod that is not released yet may still be steered
+        same = {k: v for k, v in same.items() if k not in ("nodeSelector", "affinity")}
+    return same
+
+
+def _tolerations_grow(new: list[Obj], old: list[Obj]) -> list[Cause]:
+    def without_seconds(toleration: Obj) -> Obj:
+        return {k: v for k, v in toleration.items() if k != "tolerationSeconds"}
+
+    left = [without_seconds(t) for t in new]
+    if all(without_seconds(t) in left for t in old):
+        return []
+    return [
+        causes.forbidden(
+            "spec.tolerations", "existing toleration can not be modified except its tolerationSeconds"
+        )
+    ]
+
+
+def _deadline_shrinks(new: int | None, old: int | None) -> list[Cause]:
+    field = "spec.activeDeadlineSeconds"
+    if old is not None and new is None:
+        return [causes.invalid(field, None, "must not update from a positive integer to nil value")]
+    if old is not None and new is not None and new > old:
+        return [causes.invalid(field, new, f"must be less than or equal to previous value: {old}")]
+    return []
+
+
+def _gates_only_go(spec: Obj, before: Obj) -> list[Cause]:
+    old = [g.get("name") for g in before.get("schedulingGates") or ()]
+    added = [g.get("name") for g in spec.get("schedulingGates") or () if g.get("name") not in old]
+    if not added:
+        return []
+    return [
+        causes.forbidden("spec.schedulingGates", "only deletion is allowed, but found new scheduling gate(s)")
+    ]
+
+
+def _take_resources(spec: Obj, wanted: Obj) -> None:
+    by_name = {c.get("name"): c for c in wanted.get("containers") or ()}
+    for container in spec.get("containers") or ():
+        asked = by_name.get(container.get("name")) or {}
+        for field in ("resources", "resizePolicy"):
+            keep(container, asked, field)
+
+
+def _check_ephemeral(spec: Obj, before: Obj) -> list[Cause]:
+    field = "spec.ephemeralContainers"
+    new, old = spec.get("ephemeralContainers") or [], before.get("ephemeralContainers") or []
+    found: list[Cause] = []
+    by_name = {c.get("name"): c for c in new}
+    for container in old:
+        if container.get("name") not in by_name:
+            told = f'existing ephemeral containers "{container.get("name")}" may not be removed'
+            found.append(causes.forbidden(field, told))
+        elif by_name[container.get("name")] != container:
+            told = f'existing ephemeral containers "{container.get("name")}" may not be changed'
+            found.append(causes.forbidden(field, told))
+    volumes = {v.get("name") for v in spec.get("volumes") or ()}
+    taken = {c.get("name") for kind in ("containers", "initContainers") for c in spec.get(kind) or ()}
+    for at, container in enumerate(new):
+        found += podcheck.check_container(container, f"{field}[{at}]", volumes)
+        if container.get("name") in taken:
+            found.append(causes.duplicate(f"{field}[{at}].name", container["name"]))
+        taken.add(container.get("name"))
+        for name in ("ports", "livenessProbe", "readinessProbe", "startupProbe", "lifecycle"):
+            if container.get(name):
+                told = "cannot be set for an Ephemeral Container"
+                found.append(causes.forbidden(f"{field}[{at}].{name}", told))
+    return found
+
+
+def check_template(template: Obj, field: str, policies: tuple[str, ...] = ("Always",)) -> list[Cause]:
+    """Causes for a PodTemplateSpec whose restart policy has to be one of ``policies``."""
+    spec = template.get("spec") or {}
+    found = podcheck.check_spec(spec, f"{field}.spec", template=True)
+    policy = spec.get("restartPolicy")
+    if policy in ("Always", "OnFailure", "Never") and policy not in policies:
+        found.append(causes.not_supported(f"{field}.spec.restartPolicy", policy, policies))
+    return found
