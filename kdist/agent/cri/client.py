@@ -222,24 +222,25 @@ class CriClient:
         except grpc.aio.AioRpcError as error:
             raise errors.from_rpc(error) from error
 
-    async def container_events(self) -> AsyncIterator[str]:
-        """Ids of containers and sandboxes that started or ended, as it happens; ends when the runtime does.
+    async def container_exits(self) -> AsyncIterator[str]:
+        """Ids of containers and sandboxes that ended, as it happens; ends when the runtime does.
 
-        The CRI's own stream where the runtime has it, else containerd's. CriUnimplemented: neither.
+        The CRI's own stream where the runtime has it, else containerd's; the latter may tell of an end
+        shortly before the runtime's own records do. CriUnimplemented: neither.
         """
         try:
             path = "/runtime.v1.RuntimeService/GetContainerEvents"
             async for event in self._stream(path, pb.GetEventsRequest(), pb.ContainerEventResponse):
-                yield event.container_id
+                if event.container_event_type == pb.CONTAINER_STOPPED_EVENT:
+                    yield event.container_id
         except errors.CriUnimplemented:
-            async for container_id in self._containerd_events():
+            async for container_id in self._containerd_exits():
                 yield container_id
 
-    async def _containerd_events(self) -> AsyncIterator[str]:
-        wanted = ("/tasks/exit", "/tasks/start", "/tasks/oom")
-        request = events_pb2.SubscribeRequest(
-            filters=[f'namespace=="k8s.io",topic=="{topic}"' for topic in wanted]
-        )
+    async def _containerd_exits(self) -> AsyncIterator[str]:
+        request = events_pb2.SubscribeRequest(filters=['namespace=="k8s.io",topic=="/tasks/exit"'])
         path = "/containerd.services.events.v1.Events/Subscribe"
         async for envelope in self._stream(path, request, events_pb2.Envelope):
-            yield events_pb2.TaskEvent.FromString(envelope.event.value).container_id
+            ended = events_pb2.TaskExit.FromString(envelope.event.value)
+            if ended.id == ended.container_id:
+                yield ended.container_id

@@ -26,8 +26,10 @@ class Envelope(_message.Message):
     event: _any_pb2.Any
     def __init__(self, namespace: _Optional[str] = ..., topic: _Optional[str] = ..., event: _Optional[_Union[_any_pb2.Any, _Mapping]] = ...) -> None: ...
 
-class TaskEvent(_message.Message):
-    __slots__ = ("container_id",)
+class TaskExit(_message.Message):
+    __slots__ = ("container_id", "id")
     CONTAINER_ID_FIELD_NUMBER: _ClassVar[int]
+    ID_FIELD_NUMBER: _ClassVar[int]
     container_id: str
-    def __init__(self, container_id: _Optional[str] = ...) -> None: ...
+    id: str
+    def __init__(self, container_id: _Optional[str] = ..., id: _Optional[str] = ...) -> None: ...

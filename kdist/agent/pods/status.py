@@ -44,6 +44,9 @@ def build(pod: Obj, observed: Observed, facts: StatusFacts) -> Obj:
     if ephemeral:
         status["ephemeralContainerStatuses"] = ephemeral
     phase, reason, message = _verdict(pod, old, status, facts)
+    if phase in ("Succeeded", "Failed") and observed.running and not api_pods.is_terminal(pod):
+        # A phase is final: it is not told before the last container, sidecars included, has stopped.
+        phase, reason, message = old.get("phase") or "Running", "", ""
     status["phase"] = phase
     status.update({k: v for k, v in (("reason", reason), ("message", message)) if v})
     status.setdefault("startTime", facts.now)
@@ -247,7 +250,8 @@ def _conditions(pod: Obj, observed: Observed, status: Obj, facts: StatusFacts) -
         "PodScheduled": (True, "", ""),
     }.items():
         api_pods.set_condition(holder, kind, str(bool(value)), reason, message, facts.now)
-    return [{"lastProbeTime": None, **c} for c in holder["status"]["conditions"]]
+    conditions: list[Obj] = holder["status"]["conditions"]
+    return conditions
 
 
 def _sandbox_ready(observed: Observed) -> bool:
