@@ -38,6 +38,7 @@ class ApiError(Exception):
         self.causes = causes
         self.details = details or {}
         self.headers = headers or {}
+        self.metadata: dict[str, Any] = {}  # metav1.ListMeta of the Status: where to continue
 
     def status(self) -> dict[str, Any]:
         """The metav1.Status of this error."""
@@ -49,7 +50,7 @@ class ApiError(Exception):
         status: dict[str, Any] = {
             "kind": "Status",
             "apiVersion": "v1",
-            "metadata": {},
+            "metadata": self.metadata,
             "status": "Failure",
             "message": self.message,
             "reason": self.reason,
