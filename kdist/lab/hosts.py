@@ -17,7 +17,7 @@ from kdist.lab import cgroups, network, ssh
 from kdist.lab.boot import PLAIN_DIRS, plan_boot
 from kdist.lab.plan import Host, Lab, etc_hosts
 from kdist.lab.process import LabError, run
-from kdist.lab.supervisor import NSPAWN_FILE, PID_FILE, PLAN_FILE
+from kdist.lab.supervisor import PID_FILE, PLAN_FILE
 
 SHUTDOWN_SECONDS = 60.0
 BOOT_SECONDS = 60.0
@@ -82,18 +82,16 @@ def start(lab: Lab, host: Host) -> bool:
         plan = plan_boot(lab, host, cgroups.create(lab, host))
         (path / PLAN_FILE).write_text(json.dumps(plan.to_json(), indent=1))
         with (path / "console.log").open("a") as console:
-            process = subprocess.Popen(
+            subprocess.run(
                 [sys.executable, "-m", "kdist.lab.supervisor", str(path)],
                 stdin=subprocess.DEVNULL,
                 stdout=console,
                 stderr=console,
                 pass_fds=[lock.fileno()],  # the lock lives on in the supervisor
-                start_new_session=True,
                 cwd="/",
+                check=True,
                 env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
             )
-        lock.truncate(0)
-        lock.write(str(process.pid))
     return True
 
 
@@ -106,9 +104,7 @@ def crash(lab: Lab, host: Host) -> None:
     """Power loss: the cable goes silent first (no connection is closed), then everything stops at once."""
     _require_on(lab, host)
     network.set_cable(lab, host, plugged=False)
-    for pid in _init_of(lab, host):
-        os.kill(pid, signal.SIGKILL)
-    _wait_until_off(lab, host, SHUTDOWN_SECONDS)
+    _stop_now(lab, host)
 
 
 def power_off(lab: Lab, host: Host) -> None:
@@ -127,8 +123,7 @@ def set_cable(lab: Lab, host: Host, *, plugged: bool) -> None:
 def remove(lab: Lab, host: Host) -> None:
     """Stop the host at once, whatever state it is in, and remove everything it had on this machine."""
     path = lab.host_path(host)
-    if is_on(lab, host):
-        os.kill(_supervisor_pid(lab, host), signal.SIGKILL)
+    _stop_now(lab, host)
     cgroups.kill(lab, host)
     network.remove_host(lab, host)
     cgroups.remove(lab, host)
@@ -148,11 +143,34 @@ def _supervisor_pid(lab: Lab, host: Host) -> int:
     return int((lab.host_path(host) / PID_FILE).read_text())
 
 
-def _init_of(lab: Lab, host: Host) -> list[int]:
-    """The host's first process (all others die with it): the child of its nspawn."""
-    nspawn = (lab.host_path(host) / NSPAWN_FILE).read_text()
-    children = Path(f"/proc/{nspawn}/task/{nspawn}/children")
-    return [int(pid) for pid in children.read_text().split()] if children.exists() else []
+def _stop_now(lab: Lab, host: Host) -> None:
+    """Kill the host's first process until its supervisor has left; again, because it may just be booting."""
+    deadline = time.monotonic() + SHUTDOWN_SECONDS
+    _kill_init(lab, host)
+    while is_on(lab, host):
+        if time.monotonic() > deadline:
+            raise LabError(f"host {host.name}: supervisor {_supervisor_pid(lab, host)} does not end")
+        time.sleep(0.02)
+        _kill_init(lab, host)
+
+
+def _kill_init(lab: Lab, host: Host) -> None:
+    """Kill the host's first process, the child of its nspawn: all others die with it, and nspawn cleans up.
+    Found as the member of the host's cgroup whose parent is the one member with a parent outside.
+    """
+    members = cgroups.processes(lab, host)
+    for pid in members:
+        parent = _parent_of(pid)
+        if parent is not None and parent in members and _parent_of(parent) not in members:
+            os.kill(pid, signal.SIGKILL)
+
+
+def _parent_of(pid: int) -> int | None:
+    """The parent's process id; None when the process is gone."""
+    try:
+        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+    except FileNotFoundError:
+        return None
 
 
 def _wait_until_off(lab: Lab, host: Host, seconds: float) -> None:

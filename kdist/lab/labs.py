@@ -78,9 +78,9 @@ def up(settings: LabSettings, report: Report) -> Lab:
         base.ensure_base(settings.dir, settings.suite)
     _save(lab)
     _each(lab.hosts, lambda host: hosts.prepare(lab, host))
-    for host in lab.hosts:
-        if hosts.start(lab, host):
-            report(f"{host.name} {host.address} switched on")
+    _each(
+        lab.hosts, lambda host: hosts.start(lab, host) and report(f"{host.name} {host.address} switched on")
+    )
     hosts.wait_for_ssh(lab, list(lab.hosts))
     file = Path(lab.inventory)
     file.parent.mkdir(parents=True, exist_ok=True)
@@ -171,7 +171,7 @@ def run_on(lab: Lab, host: Host, argv: tuple[str, ...]) -> str:
     return run(*ssh.command(lab, host, argv))
 
 
-def _each(members: Iterable[Host], action: Callable[[Host], None]) -> None:
+def _each(members: Iterable[Host], action: Callable[[Host], object]) -> None:
     """Do it for all hosts at once; the first error is raised after all are done."""
     with ThreadPoolExecutor(thread_name_prefix="host") as pool:
         for future in [pool.submit(action, host) for host in members]:

@@ -22,7 +22,6 @@ from typing import Any
 # nspawn's own exit code when the payload asks for a reboot and nobody but the caller can do it.
 REBOOT = 133
 PID_FILE = "supervisor.pid"
-NSPAWN_FILE = "nspawn.pid"
 PLAN_FILE = "boot.json"
 
 
@@ -30,7 +29,6 @@ class Supervisor:
     """Runs one host until it is switched off."""
 
     def __init__(self, directory: Path) -> None:
-        self._directory = directory
         self._plan: dict[str, Any] = json.loads((directory / PLAN_FILE).read_text())
         self._nspawn: subprocess.Popen[bytes] | None = None
         self._stopping = False
@@ -46,7 +44,6 @@ class Supervisor:
                 env={**os.environ, **self._plan["environment"]},
                 preexec_fn=self._enter_cgroups,
             )
-            (self._directory / NSPAWN_FILE).write_text(str(self._nspawn.pid))
             code = self._nspawn.wait()
             self._empty_cgroups()
             self._network_down()
@@ -104,8 +101,16 @@ def _ip(*arguments: str, lines: list[str] | None = None, check: bool = True) -> 
 
 
 def main() -> None:
-    """Run the host of the directory named on the command line; its console is our standard error."""
-    code = Supervisor(Path(sys.argv[1])).run()
+    """Detach, write the process id and run the host of the directory named on the command line.
+
+    The caller's child ends at once: the supervisor is nobody's to wait for. The console is standard error.
+    """
+    directory = Path(sys.argv[1])
+    if pid := os.fork():
+        (directory / PID_FILE).write_text(str(pid))
+        os._exit(0)
+    os.setsid()
+    code = Supervisor(directory).run()
     sys.stderr.write(f"switched off (exit code {code})\n")
 
 
