@@ -1,0 +1,23 @@
+"""What differs between IPv4 and IPv6 in the proxy's table: names only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """One address family: ``nft`` names it in rules (``ip daddr``), ``address_type`` in EndpointSlices."""
+
+    nft: str
+    address_type: str
+    set_type: str
+    loopback: str
+
+    def owns(self, address: str) -> bool:
+        """Whether a textual address is of this family."""
+        return (":" in address) == (self.nft == "ip6")
+
+
+IPV4 = Family("ip", "IPv4", "ipv4_addr", "127.0.0.0/8")
+IPV6 = Family("ip6", "IPv6", "ipv6_addr", "::1")
