@@ -20,7 +20,6 @@ from kdist.api.meta import Obj
 from kdist.api.schema import ANY, Schema
 from kdist.apiserver.registry.required import missing
 from kdist.apiserver.validation import names
-from kdist.apiserver.validation.metadata import validate_metadata, validate_metadata_update
 
 if TYPE_CHECKING:
     from kdist.api.scheme import Resource
@@ -63,17 +62,12 @@ class Strategy:
         self.count_generation(new, old)
 
     def validate(self, obj: Obj) -> list[Cause]:
-        """Everything wrong with a new, defaulted object (its types are checked before)."""
-        metadata = validate_metadata(
-            obj.get("metadata") or {}, namespaced=self.resource.namespaced, name_rule=type(self).name_rule
-        )
-        return unique([*metadata, *missing(obj, self.schema), *self.check(obj)])
+        """Everything wrong with a new, defaulted object (its types and metadata are checked before)."""
+        return unique([*missing(obj, self.schema), *self.check(obj)])
 
     def validate_update(self, new: Obj, old: Obj) -> list[Cause]:
         """Everything wrong with replacing ``old`` by ``new``."""
-        metadata = validate_metadata_update(new.get("metadata") or {}, old.get("metadata") or {})
-        content = [*missing(new, self.schema), *self.check(new)]
-        return unique([*metadata, *content, *self.check_update(new, old)])
+        return unique([*missing(new, self.schema), *self.check(new), *self.check_update(new, old)])
 
     def check(self, obj: Obj) -> list[Cause]:
         """What is wrong with the content, on create and on update; required fields may be absent."""
