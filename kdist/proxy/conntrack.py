@@ -50,18 +50,17 @@ def stale(flows: Iterable[Flow], allowed: Flows) -> list[Flow]:
     return found
 
 
-def forget_stale(family: Family, allowed: Flows) -> int:
+def forget_stale(netlink: NetfilterSocket, family: Family, allowed: Flows) -> int:
     """Delete stale flows from the kernel's table and return how many there were. Blocks. Raises OSError."""
     number = socket.AF_INET if family.nft == "ip" else socket.AF_INET6
     forgotten = 0
-    with NetfilterSocket() as netlink:
-        for flow in stale(_flows(netlink, number), allowed):
-            try:
-                list(netlink.ask(_DELETE, ACK, number, attribute(_ORIGINAL, flow.handle, nested=True)))
-                forgotten += 1
-            except OSError as gone:
-                if gone.errno != errno.ENOENT:
-                    raise
+    for flow in stale(_flows(netlink, number), allowed):
+        try:
+            list(netlink.ask(_DELETE, ACK, number, attribute(_ORIGINAL, flow.handle, nested=True)))
+            forgotten += 1
+        except OSError as gone:
+            if gone.errno != errno.ENOENT:
+                raise
     return forgotten
 
 

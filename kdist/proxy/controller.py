@@ -99,6 +99,7 @@ class Proxy:
                 await self._loop()
         finally:
             await self._health_checks.close()
+            self._rules.close()
 
     async def _loop(self) -> None:
         last_rewrite, attempt = float("-inf"), 0

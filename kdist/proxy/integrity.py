@@ -34,17 +34,16 @@ class Mark:
         return (self.handle, self.objects) == (other.handle, other.objects)
 
 
-def observe(family: Family) -> Mark | None:
+def observe(netlink: NetfilterSocket, family: Family) -> Mark | None:
     """The table's mark, None when there is no table. Raises OSError."""
     number = _NFPROTO[family.nft]
-    with NetfilterSocket() as netlink:
-        answer = next(netlink.ask(_GET_GENERATION, 0, number))
-        generation = int.from_bytes(answer.attributes[_GENERATION_ID], "big")
-        try:
-            name = attribute(_TABLE_NAME, TABLE.encode() + b"\0")
-            table = next(netlink.ask(_GET_TABLE, 0, number, name)).attributes
-        except OSError as missing:
-            if missing.errno == errno.ENOENT:
-                return None
-            raise
+    answer = next(netlink.ask(_GET_GENERATION, 0, number))
+    generation = int.from_bytes(answer.attributes[_GENERATION_ID], "big")
+    try:
+        name = attribute(_TABLE_NAME, TABLE.encode() + b"\0")
+        table = next(netlink.ask(_GET_TABLE, 0, number, name)).attributes
+    except OSError as missing:
+        if missing.errno == errno.ENOENT:
+            return None
+        raise
     return Mark(generation, table[_TABLE_HANDLE], table[_TABLE_USE])

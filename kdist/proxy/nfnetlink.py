@@ -10,7 +10,6 @@ import socket
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
-from types import TracebackType
 
 NETLINK_NETFILTER = 12
 REQUEST, ACK, DUMP = 0x1, 0x4, 0x300
@@ -50,19 +49,18 @@ def attributes(data: bytes) -> Attributes:
 
 
 class NetfilterSocket:
-    """A netlink socket to netfilter; a context manager. Calls block, for as long as the kernel needs."""
+    """A netlink socket to netfilter. Calls block, for as long as the kernel needs.
+
+    Keep it: when one is closed, the kernel waits for all readers of its rules (milliseconds).
+    """
 
     def __init__(self) -> None:
         self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, NETLINK_NETFILTER)
+        self._socket.bind((0, 0))
         self._sequence = 0
 
-    def __enter__(self) -> NetfilterSocket:
-        self._socket.bind((0, 0))
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def close(self) -> None:
+        """Close the socket."""
         self._socket.close()
 
     def ask(self, type: int, flags: int, address_family: int, payload: bytes = b"") -> Iterator[Message]:

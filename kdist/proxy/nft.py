@@ -15,6 +15,7 @@ from typing import Any, Protocol
 
 _LIBRARY = "libnftables.so.1"
 _OUTPUT_JSON = 1 << 4
+_LARGE = 1 << 18
 
 
 class NftError(Exception):
@@ -31,6 +32,10 @@ class Nft(Protocol):
         """The elements of a map as libnftables-json has them. Raises NftError when there is no such map."""
 
 
+    def close(self) -> None:
+        """Release what it holds; it cannot be used afterwards."""
+
+
 class LibNftables:
     """:class:`Nft` by libnftables. OSError when the library is not installed."""
 
@@ -45,7 +50,7 @@ class LibNftables:
             getattr(library, name).restype = ctypes.c_char_p
         library.nft_ctx_output_set_flags.argtypes = [ctypes.c_void_p, ctypes.c_uint]
         library.nft_run_cmd_from_buffer.argtypes = [ctypes.c_void_p, ctypes.c_char_p]
-        self._library = library
+        self._library, self._malloc_trim = library, ctypes.CDLL("libc.so.6").malloc_trim
         self._context = ctypes.c_void_p(library.nft_ctx_new(0))
         library.nft_ctx_buffer_output(self._context)
         library.nft_ctx_buffer_error(self._context)
@@ -67,6 +72,9 @@ class LibNftables:
     def run(self, commands: str) -> None:
         """Apply ``commands`` as one transaction. Raises NftError."""
         self._call(commands)
+        if len(commands) > _LARGE:
+            # The library needs forty times the text for a moment, which malloc would keep for good.
+            self._malloc_trim(0)
 
     def elements(self, family: str, table: str, name: str) -> list[Any]:
         """The elements of a map as libnftables-json has them. Raises NftError when there is no such map."""

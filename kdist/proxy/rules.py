@@ -14,6 +14,7 @@ from kdist.proxy import affinity, conntrack, integrity, metrics, services, table
 from kdist.proxy.chains import PROTOCOLS
 from kdist.proxy.family import Family
 from kdist.proxy.ledger import Change, Ledger
+from kdist.proxy.nfnetlink import NetfilterSocket
 from kdist.proxy.nft import Nft, NftError
 from kdist.proxy.plan import Flows, ServicePlan, plan
 from kdist.telemetry import log as logs
@@ -28,10 +29,16 @@ class Rules:
         self.ledger = Ledger()
         self._nft, self._family, self._node = nft, family, node
         self._pod_cidrs = [cidr for cidr in pod_cidrs if family.owns(cidr)]
+        self._netlink = NetfilterSocket()
         self._chains: set[str] = set()
         self._changes: list[Change] = []
         self._touched: dict[str, ServicePlan | None] = {}
         self._mark: integrity.Mark | None = None
+
+    def close(self) -> None:
+        """Let go of the kernel; the rules stay in force."""
+        self._netlink.close()
+        self._nft.close()
 
     def plan(self, key: str, service: dict[str, Any] | None, slices: Iterable[dict[str, Any]]) -> None:
         """Take note of the current state of one Service; nothing is applied yet."""
@@ -62,7 +69,7 @@ class Rules:
     def rewrite(self) -> None:
         """Replace the whole table in one transaction; connections and affinity survive. Raises NftError."""
         chains = self.ledger.chains()
-        clients = self._valid_clients() if integrity.observe(self._family) else []
+        clients = self._valid_clients() if integrity.observe(self._netlink, self._family) else []
         text = table.from_scratch(
             self._family, self._pod_cidrs, chains, self.ledger.elements(), affinity.carried_over(clients)
         )
@@ -73,7 +80,7 @@ class Rules:
 
     def is_intact(self) -> bool:
         """Whether the table is still there as it was left. Raises OSError."""
-        seen, left = integrity.observe(self._family), self._mark
+        seen, left = integrity.observe(self._netlink, self._family), self._mark
         if seen is None or left is None or not seen.same_table(left):
             return False
         self._mark = seen
@@ -85,7 +92,7 @@ class Rules:
 
     def _applied(self) -> None:
         touched, self._touched, self._changes = self._touched, {}, []
-        self._mark = integrity.observe(self._family)
+        self._mark = integrity.observe(self._netlink, self._family)
         metrics.LAST_SYNC.set(time.time())
         metrics.SERVICES.set(len(self.ledger.plans))
         self._forget(self._changed_flows(touched))
@@ -107,7 +114,7 @@ class Rules:
         if not flows:
             return
         try:
-            metrics.FORGOTTEN_FLOWS.inc(conntrack.forget_stale(self._family, flows))
+            metrics.FORGOTTEN_FLOWS.inc(conntrack.forget_stale(self._netlink, self._family, flows))
         except OSError as error:  # the rules are right all the same; flows time out in the end
             log.warning("cannot delete stale UDP flows", error=error)
 

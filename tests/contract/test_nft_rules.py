@@ -57,8 +57,10 @@ class Proxy:
 
 
 @pytest.fixture
-def proxy(site: Site) -> Proxy:
-    return Proxy(site)
+def proxy(site: Site) -> Iterator[Proxy]:
+    made = Proxy(site)
+    yield made
+    made.rules.close()
 
 
 def test_connections_are_spread_over_all_endpoints(site: Site, proxy: Proxy) -> None:
@@ -166,9 +168,11 @@ def test_a_rewrite_keeps_established_connections(site: Site, proxy: Proxy) -> No
 def test_a_table_removed_by_somebody_else_is_noticed(site: Site, proxy: Proxy) -> None:
     proxy.have(POD_A)
     assert site.node.call(proxy.rules.is_intact)
-    site.node.call(lambda: LibNftables().run("add table ip somebody; delete table ip somebody"))
+    stranger = site.node.call(LibNftables)
+    site.node.call(stranger.run, "add table ip somebody; delete table ip somebody")
     assert site.node.call(proxy.rules.is_intact)
-    site.node.call(lambda: LibNftables().run("flush ruleset"))
+    site.node.call(stranger.run, "flush ruleset")
+    stranger.close()
     assert not site.node.call(proxy.rules.is_intact)
     site.node.call(proxy.rules.rewrite)
     assert site.node.ask(VIP, PORT)[0] == "a"
