@@ -152,14 +152,14 @@ async def main() -> None:
     parser.add_argument("--idle", type=float, default=60, help="seconds over which CPU at rest is measured")
     args = parser.parse_args()
     print("| What | Figure |\n|---|---|")
-    async with Client.from_kubeconfig(args.kubeconfig, user_agent="bench") as client:
-        async with bench_namespace(client) as ready:
-            one = await pods_one_after_another(client, ready, args.pods)
-            print(f"| pod create to Ready, {args.pods} one after another | {one} |", flush=True)
-            up, gone = await deployment(client, ready, 30)
-            print(
-                f"| Deployment of 30: all Ready | {up} |\n| Deployment of 30: deleted to all gone | {gone} |"
-            )
+    async with (
+        Client.from_kubeconfig(args.kubeconfig, user_agent="bench") as client,
+        bench_namespace(client) as ready,
+    ):
+        one = await pods_one_after_another(client, ready, args.pods)
+        print(f"| pod create to Ready, {args.pods} one after another | {one} |", flush=True)
+        up, gone = await deployment(client, ready, 30)
+        print(f"| Deployment of 30: all Ready | {up} |\n| Deployment of 30: deleted to all gone | {gone} |")
     await asyncio.sleep(20)
     before, began = cpu_seconds(args.lab), time.monotonic()
     await asyncio.sleep(args.idle)
