@@ -98,8 +98,14 @@ class Images:
         if task is None:
             task = asyncio.create_task(_first_that_works(self._cri, name, auths), name=f"pull {name}")
             self._pulls[name] = task
-            task.add_done_callback(lambda _: self._pulls.pop(name, None))
+            task.add_done_callback(lambda done: self._pulled(name, done))
         return await asyncio.shield(task)
+
+    def _pulled(self, name: str, task: asyncio.Task[str]) -> None:
+        self._pulls.pop(name, None)
+        # Whoever waited has the error already; when nobody did, it is of no interest.
+        if not task.cancelled():
+            task.exception()
 
     async def _credentials(self, pod: Obj, image: str) -> list[pb.AuthConfig | None]:
         found: list[pb.AuthConfig | None] = []

@@ -96,7 +96,8 @@ class RuntimeCache:
         for gone in {i for i, _ in self._seen.get(uid, ())} - {s.id for s in boxes} - {c.id for c in runs}:
             for index in (self._owner, self._containers, self._sandboxes):
                 index.pop(gone, None)
-        self._owner.update({one.id: uid for one in (*boxes, *runs)})
+        self._owner.update({box.id: uid for box in boxes})
+        self._owner.update({run.id: uid for run in runs})
         if not boxes and not runs:
             for known in (self._pods, self._seen, self._loaded):
                 known.pop(uid, None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -152,7 +153,7 @@ def resource_value(pod: Obj, container: Obj, ref: Obj, allocatable: Mapping[str,
         amount = allocatable.get(resource, 0) if limit is None else limit
     divisor = quantity.parse(ref.get("divisor") or "0") or quantity.parse("1")
     unit = divisor * 1000 if resource == "cpu" else divisor
-    return str(int(-(-amount // unit)))
+    return str(math.ceil(amount / unit))
 
 
 def _is_api(service: Obj) -> bool:

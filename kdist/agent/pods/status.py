@@ -56,6 +56,22 @@ def build(pod: Obj, observed: Observed, facts: StatusFacts) -> Obj:
     return status
 
 
+OWNED = ("PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady", "PodScheduled")
+
+
+def merge(own: Obj, api: Obj) -> Obj:
+    """The status that this node last built, with what others meanwhile wrote into the API's.
+
+    The API's copy of our own fields may be older than what we know; a phase that ends the pod is obeyed.
+    """
+    ours = [c for c in own.get("conditions") or () if c["type"] in OWNED]
+    others = [c for c in api.get("conditions") or () if c["type"] not in OWNED]
+    merged = {**api, **own, "conditions": [*ours, *others]}
+    if api.get("phase") in ("Succeeded", "Failed"):
+        merged.update({k: api[k] for k in ("phase", "reason", "message") if k in api})
+    return merged
+
+
 def _verdict(pod: Obj, old: Obj, status: Obj, facts: StatusFacts) -> tuple[str, str, str]:
     if facts.verdict is not None:
         return facts.verdict
