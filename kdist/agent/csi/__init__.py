@@ -1,0 +1,1 @@
+"""The node's side of the Container Storage Interface: drivers that register, volumes staged and published."""
