@@ -1,0 +1,202 @@
+"""The ASGI application: resources on the fast path, everything else in the periphery.
+
+A request passes, in this order: authentication, impersonation, authorization, then its handler. Whatever is
+raised on the way becomes a Status.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Any
+
+from kdist.api import errors
+from kdist.api.errors import ApiError, NotFound, ServiceUnavailable, Unauthorized
+from kdist.apiserver import answers, metrics, router
+from kdist.apiserver.authz import Attributes
+from kdist.apiserver.authz.impersonation import impersonate
+from kdist.apiserver.call import Call
+from kdist.apiserver.core import Core
+from kdist.apiserver.request import ClientGone, Message, Receive, Request, Scope, Send
+from kdist.telemetry import log
+
+_log = log.get(__name__)
+App = Callable[[Any, Any, Any], Awaitable[None]]  # any ASGI application
+LONG_RUNNING_SUBRESOURCES = frozenset({"log", "exec", "attach", "portforward", "proxy"})
+# Health must be readable without credentials and without storage: probes and load balancers have none.
+PUBLIC_PATHS = frozenset({"/healthz", "/livez", "/readyz", "/version", "/version/"})
+
+
+class Application:
+    """The whole server as one ASGI application; ``periphery`` answers what is no resource."""
+
+    def __init__(self, core: Core, periphery: App) -> None:
+        self._core = core
+        self._periphery = periphery
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection event."""
+        if scope["type"] != "http":
+            await self._periphery(scope, receive, send)
+            return
+        request = Request(scope, receive)
+        observed = _Observed(request, send)
+        with observed.running():
+            await self._answer(request, observed.send)
+
+    async def _answer(self, request: Request, send: Send) -> None:
+        """Serve the request; every error becomes a Status, a defect a logged 500."""
+        started = _Started(send)
+        try:
+            await self._serve(request, started.send)
+        except ApiError as error:
+            await self._refuse(request, started, error)
+        except ClientGone:
+            return
+        except Exception as error:  # noqa: BLE001 - the supervisor of every request
+            _log.error(
+                "request failed",
+                exc_info=True,
+                method=request.method,
+                path=request.path,
+                audit=request.audit_id,
+            )
+            text = f"Internal error occurred: {type(error).__name__}"
+            await self._refuse(request, started, errors.InternalError(text))
+
+    @staticmethod
+    async def _refuse(request: Request, started: _Started, error: ApiError) -> None:
+        if started.headers_sent:  # too late for a status code: the client sees the answer break off
+            _log.warning("answer broke off", path=request.path, error=error.message)
+            raise error
+        await answers.send_error(request, started.send, error)
+
+    async def _serve(self, request: Request, send: Send) -> None:
+        core, info = self._core, request.info
+        if core.stopping.is_set() and not info.path.startswith(("/livez", "/readyz", "/healthz")):
+            raise ServiceUnavailable("the server is shutting down", details={"retryAfterSeconds": 1})
+        self._admit_user(request)
+        if not info.is_resource:
+            request.scope["state"]["user"] = request.user
+            await self._periphery(request.scope, request.receive, send)
+            return
+        if is_long_running(request):
+            await self._call(request, send)
+            return
+        try:
+            async with asyncio.timeout(core.settings.request_timeout):
+                await self._call(request, send)
+        except TimeoutError as error:
+            raise errors.Timeout("request did not complete within the allowed duration") from error
+
+    def _admit_user(self, request: Request) -> None:
+        """Find out who asks and whether they may. Unauthorized, Forbidden."""
+        core, info = self._core, request.info
+        user = core.authenticator.authenticate(request.scope)
+        if user is None:
+            raise Unauthorized("Unauthorized")
+        request.user = impersonate(core.authorizer, user, request.scope["headers"])
+        if info.path in PUBLIC_PATHS:
+            return
+        if not info.is_resource:
+            core.authorizer.require(Attributes(request.user, info.verb, path=info.path))
+            return
+        core.authorizer.require(
+            Attributes(
+                request.user,
+                info.verb,
+                info.group,
+                info.version,
+                info.plural,
+                info.subresource,
+                info.namespace,
+                info.name,
+                info.path,
+            )
+        )
+
+    async def _call(self, request: Request, send: Send) -> None:
+        info = request.info
+        resource = self._core.scheme.by_path(info.group, info.version, info.plural)
+        if resource is None or (info.namespace and not resource.namespaced and info.plural != "namespaces"):
+            await not_found(request, send)
+            return
+        if resource.namespaced and not info.namespace and (info.name_in_path or info.verb == "create"):
+            await not_found(request, send)
+            return
+        handler = router.route(resource, info.verb, info.subresource)
+        if handler is None:
+            await not_found(request, send)
+            return
+        await handler(Call(self._core, request, send, resource))
+
+
+async def not_found(request: Request, send: Send) -> None:
+    """The answer to a path that nothing serves; kubectl knows a missing resource by it."""
+    body = b"404 page not found\n"
+    await answers.send_bytes(
+        request,
+        send,
+        body,
+        status=NotFound.code,
+        content_type="text/plain; charset=utf-8",
+        extra=[("X-Content-Type-Options", "nosniff")],
+    )
+
+
+def is_long_running(request: Request) -> bool:
+    """Whether the request may outlive the request timeout: watches, and streams to agents."""
+    info = request.info
+    return info.verb == "watch" or info.subresource in LONG_RUNNING_SUBRESOURCES
+
+
+class _Started:
+    """Knows whether an answer has begun."""
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self.headers_sent = False
+
+    async def send(self, message: Message) -> None:
+        self.headers_sent = True
+        await self._send(message)
+
+
+class _Observed:
+    """Counts and times a request by its answer."""
+
+    def __init__(self, request: Request, send: Send) -> None:
+        self._request, self._send = request, send
+        self._code = 0
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self._code = message["status"]
+        await self._send(message)
+
+    def _labels(self) -> tuple[str, ...]:
+        info = self._request.info
+        if not info.is_resource:
+            return info.verb.upper(), "", "", "", "", ""
+        scope = "resource" if info.name else "namespace" if info.namespace else "cluster"
+        return info.verb.upper(), info.group, info.version, info.plural, info.subresource, scope
+
+    @contextlib.contextmanager
+    def running(self) -> Iterator[None]:
+        """Keep the gauges while the block runs, and the counters at its end."""
+        labels = self._labels()
+        long = is_long_running(self._request)
+        kind = "readOnly" if self._request.method in ("GET", "HEAD") else "mutating"
+        gauge: Any = metrics.LONG_RUNNING.labels(*labels) if long else metrics.INFLIGHT.labels(kind)
+        gauge.inc()
+        begun = time.monotonic()
+        try:
+            yield
+        finally:
+            gauge.dec()
+            if not long:
+                metrics.DURATION.labels(*labels).observe(time.monotonic() - begun)
+            dry_run = ",".join(self._request.query.get("dryRun", ()))
+            metrics.REQUESTS.labels(*labels, dry_run, str(self._code or 499)).inc()

@@ -1,0 +1,37 @@
+"""What an API server does besides answering: compaction, certificates kept current, its own Service."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Coroutine
+from typing import Any
+
+from kdist.apiserver import tls
+from kdist.apiserver.core import Core
+from kdist.storage.interface import Storage, StorageError
+from kdist.telemetry import log
+
+_log = log.get(__name__)
+
+
+def of(core: Core, address: str, port: int, context: ssl.SSLContext) -> dict[str, Coroutine[Any, Any, None]]:
+    """The endless works of a server, by name."""
+    works: dict[str, Coroutine[Any, Any, None]] = {"tls": tls.keep_current(context, core.settings)}
+    if core.settings.etcd_compaction_interval > 0:
+        works["compaction"] = compact_forever(core.storage, core.settings.etcd_compaction_interval)
+    return works
+
+
+async def compact_forever(storage: Storage, interval: float) -> None:
+    """Every ``interval`` seconds forget what was old an interval ago; several servers do no harm."""
+    previous = 0
+    while True:
+        try:
+            newest = await storage.current_revision()
+            if previous:
+                await storage.compact(previous)
+            previous = newest
+        except StorageError as error:
+            _log.warning("compaction failed", error=str(error))
+        await asyncio.sleep(interval)

@@ -1,0 +1,169 @@
+"""One call of a handler: the request, what it concerns, and how to answer it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+
+from kdist.api.errors import BadRequest
+from kdist.api.meta import Obj
+from kdist.api.resources import Resource
+from kdist.apiserver import answers, negotiation, pipeline
+from kdist.apiserver.authn.user import User
+from kdist.apiserver.core import Core
+from kdist.apiserver.negotiation import Form
+from kdist.apiserver.pipeline import Act, Pipeline
+from kdist.apiserver.request import Request, Send
+from kdist.apiserver.store import Store, Stored
+from kdist.apiserver.validation import decode, read_object
+from kdist.storage.watchcache import Entry
+
+_MANAGER_LIMIT = 128
+_FIELD_VALIDATION = ("", "Ignore", "Warn", "Strict")
+
+
+class Call:
+    """A request for a resource, on its way through one handler."""
+
+    def __init__(self, core: Core, request: Request, send: Send, resource: Resource) -> None:
+        self.core, self.request, self.send, self.resource = core, request, send, resource
+        self.namespace = request.info.namespace if resource.namespaced else ""
+        self.name = request.info.name
+
+    @property
+    def user(self) -> User:
+        """Who asks, after impersonation."""
+        return self.request.user
+
+    @property
+    def store(self) -> Store:
+        """The resource's storage side."""
+        return self.core.store(self.resource)
+
+    @property
+    def pipeline(self) -> Pipeline:
+        """The resource's writes."""
+        return self.core.pipeline(self.resource)
+
+    @property
+    def form(self) -> Form:
+        """How the client wants its answer. NotAcceptable."""
+        return negotiation.accepted(self.request.header(b"accept"))
+
+    # ----- parameters
+
+    def act(self) -> Act:
+        """Who writes and how, from the query. BadRequest."""
+        dry_run = self.request.query.get("dryRun", [])
+        if any(value not in ("All", "") for value in dry_run):
+            raise BadRequest(f"invalid dryRun value {dry_run}: only All is supported")
+        return Act(self.user, dry_run="All" in dry_run, manager=self.manager())
+
+    def manager(self) -> str:
+        """The field manager: asked for, or the client's name from its user agent."""
+        manager = self.request.param("fieldManager")
+        if len(manager) > _MANAGER_LIMIT:
+            raise BadRequest(f"fieldManager: may not be more than {_MANAGER_LIMIT} bytes")
+        agent = self.request.header(b"user-agent").partition("/")[0]
+        return manager or agent[:_MANAGER_LIMIT] or "unknown"
+
+    def field_validation(self) -> str:
+        """Strict, Warn or Ignore. BadRequest."""
+        level = self.request.param("fieldValidation")
+        if level not in _FIELD_VALIDATION:
+            raise BadRequest(f'invalid fieldValidation "{level}": must be Ignore, Warn or Strict')
+        return level or "Warn"
+
+    # ----- bodies
+
+    async def read_object(self, resource: Resource | None = None) -> Obj:
+        """The body as an object of the call's resource, checked against its schema."""
+        resource = resource or self.resource
+        return await self.read_kind(resource.api_version, resource.kind)
+
+    async def read_kind(
+        self, api_version: str, kind: str, *, default: Obj | None = None, lenient: bool = False
+    ) -> Obj:
+        """The body as an object of any published kind; ``default`` when it is empty. BadRequest.
+
+        ``lenient`` takes any group's apiVersion: options are the same in all of them.
+        """
+        raw = await self.request.body()
+        if not raw and default is not None:
+            return default
+        media_type = negotiation.body_type(self.request.header(b"content-type"))
+        body = decode(raw, media_type)
+        if isinstance(body.value, dict):
+            if lenient:
+                body.value.pop("apiVersion", None)
+            pipeline.check_type(body.value, api_version, kind)
+            body.value.update(kind=kind, apiVersion=api_version)
+        schema = self.core.scheme.schema(api_version, kind)
+        if schema is None:
+            raise BadRequest(f"no kind {kind} is registered for version {api_version}")
+        version = api_version.rpartition("/")[2]
+        obj, warnings = read_object(
+            body, schema, kind=kind, version=version, field_validation=self.field_validation()
+        )
+        for text in warnings:
+            self.request.warn(text)
+        return obj
+
+    # ----- answers
+
+    async def reply(self, stored: Stored | Obj, status: int = 200) -> None:
+        """Answer with one object in the form the client wants."""
+        form = self.form
+        obj, body = (stored.obj, stored.body) if isinstance(stored, Stored) else (stored, None)
+        if form.kind and obj.get("kind") != "Status":
+            obj, body = self.transform([obj], form), None
+        await self._reply(obj, body, form, status)
+
+    async def reply_entry(self, entry: Entry) -> None:
+        """Answer with a cached object."""
+        form = self.form
+        if form.plain and not self.request.pretty:
+            await answers.send_bytes(self.request, self.send, self.store.body_of(entry.body))
+            return
+        obj = self.store.read(entry)
+        await self._reply(self.transform([obj], form) if form.kind else obj, None, form, 200)
+
+    async def _reply(self, obj: Any, body: bytes | None, form: Form, status: int) -> None:
+        if body is None or form.media_type != negotiation.JSON or self.request.pretty:
+            await answers.send_object(self.request, self.send, obj, form, status=status)
+            return
+        await answers.send_bytes(self.request, self.send, body, status=status)
+
+    def transform(self, objects: list[Obj], form: Form, metadata: Obj | None = None) -> Obj:
+        """Objects as a Table or as metadata only. ``metadata`` (of a list) makes the answer a list."""
+        if form.kind == "Table":
+            from kdist.apiserver import tables
+
+            include = self.request.param("includeObject", "Metadata")
+            table = tables.render(self.resource, objects, include)
+            if metadata is not None:
+                table["metadata"] = metadata
+            elif objects:
+                table["metadata"] = {"resourceVersion": objects[0]["metadata"].get("resourceVersion", "")}
+            return table
+        partial = [partial_metadata(obj) for obj in objects]
+        if metadata is None:
+            return partial[0]
+        return {
+            "kind": "PartialObjectMetadataList",
+            "apiVersion": "meta.k8s.io/v1",
+            "metadata": metadata,
+            "items": partial,
+        }
+
+
+def partial_metadata(obj: Obj) -> Obj:
+    """Only the metadata of an object."""
+    return {"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": obj["metadata"]}
+
+
+def copy(obj: Obj) -> Obj:
+    """A deep copy of JSON data, several times faster than ``copy.deepcopy``."""
+    copied: Obj = orjson.loads(orjson.dumps(obj))
+    return copied

@@ -1,0 +1,83 @@
+"""What a request handler stands on: the scheme, one store and one pipeline per resource, the three gates.
+
+Built by :mod:`kdist.apiserver.lifecycle`; handlers only read it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from kdist.api.resources import Resource
+from kdist.api.scheme import Scheme
+from kdist.apiserver.pipeline import NO_ADMISSION, Admission, Companions, Pipeline
+from kdist.apiserver.registry import strategy_for
+from kdist.apiserver.store import Store
+from kdist.config.apiserver import ApiServerSettings
+from kdist.storage.hub import Hub
+from kdist.storage.interface import Storage
+
+if TYPE_CHECKING:
+    from kdist.apiserver.authn import Authenticator
+    from kdist.apiserver.authn.keys import KeySet
+    from kdist.apiserver.authn.tokenrequest import TokenIssuer
+    from kdist.apiserver.authz import Authorizer
+
+Coordinates = tuple[str, str, str]
+
+
+class Core:
+    """The API server's parts. The annotated ones are set before the first request."""
+
+    authenticator: Authenticator
+    authorizer: Authorizer
+    token_keys: KeySet
+    token_issuer: TokenIssuer
+
+    def __init__(self, settings: ApiServerSettings, scheme: Scheme, storage: Storage) -> None:
+        self.settings = settings
+        self.scheme = scheme
+        self.storage = storage
+        self.hub = Hub(storage)
+        self.admission: Admission = NO_ADMISSION
+        self.companions: Mapping[tuple[str, str], Companions] = {}
+        self.stopping = asyncio.Event()
+        self._stores: dict[Coordinates, Store] = {}
+        self._pipelines: dict[Coordinates, Pipeline] = {}
+        self._inner: dict[Coordinates, Pipeline] = {}
+
+    def store(self, resource: Resource) -> Store:
+        """The storage side of a resource."""
+        at = (resource.group, resource.version, resource.plural)
+        store = self._stores.get(at)
+        if store is None or store.resource is not resource:
+            stored = self.scheme.stored_as(resource)
+            strategy = strategy_for(resource)
+            store = self._stores[at] = Store(resource, stored, strategy, self.hub)
+            if resource.plural == "events":
+                store.ttl = self.settings.event_ttl
+        return store
+
+    def pipeline(self, resource: Resource) -> Pipeline:
+        """The writes of a resource, with admission."""
+        return self._pipeline(resource, self._pipelines, self.admission)
+
+    def inner_pipeline(self, resource: Resource) -> Pipeline:
+        """The writes of a resource below admission: the server's own."""
+        return self._pipeline(resource, self._inner, NO_ADMISSION)
+
+    def _pipeline(
+        self, resource: Resource, known: dict[Coordinates, Pipeline], admission: Admission
+    ) -> Pipeline:
+        at = (resource.group, resource.version, resource.plural)
+        pipeline = known.get(at)
+        store = self.store(resource)
+        if pipeline is None or pipeline.store is not store:
+            pipeline = known[at] = Pipeline(
+                store,
+                admission,
+                schema=self.scheme.schema_of(resource),
+                companions=self.companions.get((resource.group, resource.plural)),
+            )
+        return pipeline

@@ -1,0 +1,142 @@
+"""What deleting an object comes to: gone at once, or marked and waiting for its grace period or finalizers.
+
+Pure: :func:`plan` decides, :mod:`kdist.apiserver.handlers.delete` writes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+
+from kdist.api import meta
+from kdist.api.errors import BadRequest, Conflict
+from kdist.api.meta import Obj
+from kdist.apiserver.registry import Strategy
+
+ORPHAN, FOREGROUND = "orphan", "foregroundDeletion"
+_POLICIES = ("Orphan", "Background", "Foreground")
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """metav1.DeleteOptions, as far as they matter here. ``propagation`` is empty when nothing was asked."""
+
+    grace_seconds: int | None = None
+    propagation: str = ""
+    uid: str = ""
+    resource_version: str = ""
+    dry_run: bool = False
+
+    @classmethod
+    def parse(cls, body: Obj) -> Options:
+        """From a decoded body. BadRequest for combinations that contradict each other."""
+        orphan, policy = body.get("orphanDependents"), body.get("propagationPolicy") or ""
+        if orphan is not None and policy:
+            raise BadRequest("orphanDependents and deletionPropagation cannot be both set")
+        if policy and policy not in _POLICIES:
+            raise BadRequest(
+                f'invalid propagationPolicy "{policy}": must be Orphan, Background or Foreground'
+            )
+        if orphan is not None:
+            policy = "Orphan" if orphan else "Background"
+        preconditions = body.get("preconditions") or {}
+        return cls(
+            grace_seconds=body.get("gracePeriodSeconds"),
+            propagation=policy,
+            uid=preconditions.get("uid") or "",
+            resource_version=preconditions.get("resourceVersion") or "",
+            dry_run="All" in (body.get("dryRun") or ()),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """``obj`` is the object to store, or with ``remove`` the last state of one that goes now."""
+
+    obj: Obj
+    remove: bool
+
+
+def check_preconditions(obj: Obj, options: Options) -> None:
+    """Raise Conflict when the object is not the one that the request means."""
+    uid, version = meta.uid(obj), meta.resource_version(obj)
+    if options.uid and options.uid != uid:
+        raise Conflict(f"Precondition failed: UID in precondition: {options.uid}, UID in object meta: {uid}")
+    if options.resource_version and options.resource_version != version:
+        raise Conflict(
+            "Precondition failed: ResourceVersion in precondition: "
+            f"{options.resource_version}, ResourceVersion in object meta: {version}"
+        )
+
+
+def plan(obj: Obj, options: Options, strategy: Strategy) -> Outcome:
+    """What becomes of ``obj``, which may be changed. Raises Conflict for failed preconditions."""
+    check_preconditions(obj, options)
+    finalizers = _finalizers(obj, options, strategy)
+    metadata = obj["metadata"]
+    grace = strategy.grace_seconds(obj, options.grace_seconds)
+    if metadata.get("deletionTimestamp"):
+        waits = _shorten(obj, options, grace)
+    else:
+        waits = grace > 0
+        if waits:
+            _mark(obj, grace)
+    if finalizers:
+        metadata["finalizers"] = finalizers
+    else:
+        metadata.pop("finalizers", None)
+    held = bool(finalizers) or (obj["kind"] == "Namespace" and bool(meta.get(obj, "spec.finalizers")))
+    if not waits and held and not metadata.get("deletionTimestamp"):
+        _mark(obj, 0)
+    elif not waits and held:
+        metadata["deletionGracePeriodSeconds"] = 0
+    return Outcome(obj, remove=not waits and not held)
+
+
+def _mark(obj: Obj, grace: int) -> None:
+    metadata = obj["metadata"]
+    metadata["deletionTimestamp"] = _in(grace)
+    metadata["deletionGracePeriodSeconds"] = grace
+    if metadata.get("generation"):
+        metadata["generation"] += 1
+
+
+def _in(seconds: int) -> str:
+    return (datetime.now(UTC) + timedelta(seconds=seconds)).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _shorten(obj: Obj, options: Options, grace: int) -> bool:
+    """Deleting again may only bring the end forward; whether the object still waits."""
+    metadata = obj["metadata"]
+    left = metadata.get("deletionGracePeriodSeconds") or 0
+    if not left:
+        return False
+    if options.grace_seconds is None or grace >= left:
+        return True
+    begun = meta.parse_time(metadata["deletionTimestamp"]) - timedelta(seconds=left)
+    metadata["deletionTimestamp"] = (begun + timedelta(seconds=grace)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    metadata["deletionGracePeriodSeconds"] = grace
+    return grace > 0
+
+
+def _finalizers(obj: Obj, options: Options, strategy: Strategy) -> list[str]:
+    """The object's finalizers with the garbage collector's as the propagation policy wants them."""
+    have: list[str] = list(obj["metadata"].get("finalizers") or ())
+    policy = options.propagation
+    if not policy:
+        if ORPHAN in have or FOREGROUND in have:
+            return have
+        policy = "Orphan" if strategy.orphans_by_default else "Background"
+    wanted = {"Orphan": ORPHAN, "Foreground": FOREGROUND}.get(policy)
+    kept = [f for f in have if f not in (ORPHAN, FOREGROUND)]
+    return [*kept, wanted] if wanted else kept
+
+
+def with_query(options: Options, grace: int | None, propagation: str, dry_run: bool) -> Options:
+    """Options from the query for what the body leaves open."""
+    return replace(
+        options,
+        grace_seconds=options.grace_seconds if options.grace_seconds is not None else grace,
+        propagation=options.propagation or propagation,
+        dry_run=options.dry_run or dry_run,
+    )

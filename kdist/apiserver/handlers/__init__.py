@@ -1,0 +1,1 @@
+"""The handlers of resource requests, by verb and subresource."""

@@ -1,0 +1,91 @@
+"""The patch formats: what a PATCH body does to an object."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from kdist.api.errors import ApiError, BadRequest, Invalid, UnsupportedMediaType
+from kdist.api.meta import Obj
+from kdist.api.patch import json as json_patch
+from kdist.api.patch import merge, strategic
+from kdist.apiserver import negotiation
+from kdist.apiserver.call import Call
+from kdist.apiserver.pipeline import Act
+from kdist.apiserver.validation import decode, read_object
+from kdist.apiserver.validation.decode import Body
+
+_JSON_PATCH_LIMIT = 10_000  # operations
+
+
+class Patch:
+    """A patch ready to be applied, as often as compare and swap needs."""
+
+    def __init__(self, act: Act, change: Callable[[Obj], Any], conform: Callable[[Any], Obj]) -> None:
+        self.act = act
+        self._change, self._conform = change, conform
+
+    def apply(self, old: Obj) -> Obj:
+        """The patched object; ``old`` may be changed. Invalid when the patch does not fit."""
+        try:
+            return self._conform(self._change(old))
+        except ApiError:
+            raise
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise Invalid(f"the patch cannot be applied: {error}") from error
+
+    def new(self) -> Obj:
+        """The object that an apply patch makes when there is none."""
+        return self._conform(self._change({}))
+
+
+def read(call: Call, raw: bytes, content_type: str) -> Patch:
+    """The patch of a request. BadRequest, UnsupportedMediaType."""
+    kind = negotiation.patch_type(content_type)
+    if kind == "apply":
+        from kdist.apiserver.handlers import applying
+
+        return applying.read(call, raw)
+    body = decode(raw)
+    return Patch(call.act(), _changer(call, kind, body.value), _conformer(call, body))
+
+
+def _changer(call: Call, kind: str, value: Any) -> Callable[[Obj], Any]:
+    if kind == "json":
+        if not isinstance(value, list):
+            raise BadRequest("a JSON patch is a list of operations")
+        if len(value) > _JSON_PATCH_LIMIT:
+            raise BadRequest(f"the JSON patch has {len(value)} operations, the limit is {_JSON_PATCH_LIMIT}")
+        return lambda old: json_patch.apply(old, value)
+    if not isinstance(value, dict):
+        raise BadRequest("a patch is an object")
+    if kind == "merge":
+        return lambda old: merge.apply(old, value)
+    schema = call.core.scheme.schema_of(call.resource)
+    if schema.kind == "any":
+        raise UnsupportedMediaType(
+            "the body of the request was in an unknown format - accepted media types include: "
+            "application/json-patch+json, application/merge-patch+json, application/apply-patch+yaml"
+        )
+    return lambda old: strategic.apply(old, value, schema)
+
+
+def _conformer(call: Call, body: Body) -> Callable[[Any], Obj]:
+    """Brings the patched object into its stored form; warnings of the patch are told once."""
+    resource, schema = call.resource, call.core.scheme.schema_of(call.resource)
+    level = call.field_validation()
+
+    def conform(patched: Any) -> Obj:
+        obj, warnings = read_object(
+            replace(body, value=patched),
+            schema,
+            kind=resource.kind,
+            version=resource.version,
+            field_validation=level,
+        )
+        for text in warnings:
+            call.request.warn(text)
+        return obj
+
+    return conform

@@ -1,0 +1,83 @@
+"""What a list, watch or collection deletion selects: namespace, labels, fields."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from kdist.api.errors import BadRequest
+from kdist.api.selectors import (
+    FieldSelector,
+    LabelSelector,
+    SelectorError,
+    parse_field_selector,
+    parse_label_selector,
+)
+from kdist.apiserver.call import Call
+from kdist.storage.watchcache import Entry, WatchCache
+
+_NAME, _NAMESPACE = "metadata.name", "metadata.namespace"
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """``scope`` is a cache scope (all, a namespace, one object); ``matches`` is None when all of it matches."""
+
+    scope: str
+    matches: Callable[[Entry], bool] | None
+
+    def select(self, entries: list[Entry]) -> list[Entry]:
+        """The entries that match, in order."""
+        return entries if self.matches is None else [e for e in entries if self.matches(e)]
+
+    def candidates(self, cache: WatchCache) -> list[Entry]:
+        """The entries within the scope, in order."""
+        if self.scope and not self.scope.endswith("/"):
+            entry = cache.get(cache.prefix + self.scope)
+            return [entry] if entry else []
+        return list(cache.entries(self.scope))
+
+
+def of(call: Call) -> Selection:
+    """The selection of a request. BadRequest for selectors that do not parse or name unknown fields."""
+    request = call.request
+    try:
+        labels = parse_label_selector(request.param("labelSelector"))
+        fields = parse_field_selector(request.param("fieldSelector"))
+    except SelectorError as error:
+        raise BadRequest(f"unable to parse requirement: {error}") from error
+    _check_fields(call, fields)
+    return Selection(_scope(call, fields), _matcher(labels, fields))
+
+
+def _check_fields(call: Call, fields: FieldSelector) -> None:
+    if not fields.requirements:
+        return
+    known = call.store.strategy.fields({"metadata": {}})
+    for requirement in fields.requirements:
+        if requirement.field not in known:
+            raise BadRequest(
+                f'Unable to find "{call.resource.group_resource}" that match label selector "", field selector '
+                f'"{call.request.param("fieldSelector")}": field label not supported: {requirement.field}'
+            )
+
+
+def _scope(call: Call, fields: FieldSelector) -> str:
+    """One object when the fields name it: such watches cost nothing when others change."""
+    name = fields.exact(_NAME) or (call.name if call.request.info.verb == "watch" else "")
+    if not call.resource.namespaced:
+        return name or ""
+    namespace = call.namespace or fields.exact(_NAMESPACE) or ""
+    if not namespace:
+        return ""
+    return f"{namespace}/{name or ''}"
+
+
+def _matcher(labels: LabelSelector, fields: FieldSelector) -> Callable[[Entry], bool] | None:
+    if labels.everything and not fields.requirements:
+        return None
+    if not fields.requirements:
+        return lambda entry: labels.matches(entry.labels)
+    if labels.everything:
+        return lambda entry: fields.matches(entry.fields)
+    return lambda entry: labels.matches(entry.labels) and fields.matches(entry.fields)

@@ -1,0 +1,68 @@
+"""POST, PUT and PATCH of whole objects and of the subresources that are views of them (status, approval, ...)."""
+
+from __future__ import annotations
+
+from kdist.api.errors import BadRequest
+from kdist.api.meta import Obj
+from kdist.apiserver import objectmeta
+from kdist.apiserver.call import Call, copy
+from kdist.apiserver.handlers import patching
+
+
+async def create(call: Call) -> None:
+    """POST to a collection."""
+    act = call.act()
+    obj = await call.read_object()
+    objectmeta.place(obj, call.resource, call.namespace)
+    for text in call.store.strategy.warnings(obj):
+        call.request.warn(text)
+    await call.reply(await call.pipeline.create(obj, act), 201)
+
+
+async def update(call: Call) -> None:
+    """PUT of an object, or of one of its views."""
+    act = call.act()
+    subresource = call.request.info.subresource
+    given = await call.read_object()
+    objectmeta.place(given, call.resource, call.namespace, call.name)
+
+    async def replace(old: Obj) -> Obj:
+        new = copy(given)
+        for text in call.store.strategy.warnings(new, old):
+            call.request.warn(text)
+        return new
+
+    async def make() -> Obj:
+        return copy(given)
+
+    creates = call.store.strategy.allow_create_on_update and not subresource
+    stored, created = await call.pipeline.update(
+        call.namespace, call.name, replace, act, subresource=subresource, create=make if creates else None
+    )
+    await call.reply(stored, 201 if created else 200)
+
+
+async def patch(call: Call) -> None:
+    """PATCH of an object, or of one of its views; an apply patch creates what is not there."""
+    request = call.request
+    wanted = patching.read(call, await request.body(), request.header(b"content-type"))
+    act = wanted.act
+    if request.flag("force") and not act.applies:
+        raise BadRequest("force: Forbidden: may not be specified for non-apply patch")
+    subresource = request.info.subresource
+
+    async def change(old: Obj) -> Obj:
+        return wanted.apply(old)
+
+    async def make() -> Obj:
+        return wanted.new()
+
+    stored, created = await call.pipeline.update(
+        call.namespace,
+        call.name,
+        change,
+        act,
+        subresource=subresource,
+        create=make if act.applies and not subresource else None,
+    )
+    await call.reply(stored, 201 if created else 200)

@@ -1,0 +1,263 @@
+"""The life of an API server: put together, started, stopped.
+
+Public entry points::
+
+    async with running(settings) as server:          # in process: tests, `kdist dev`
+        server.url, server.ca_pem                    # where it is, and how to verify it
+    await serve(settings, ready=event, stop=event)   # until `stop` is set (or cancelled)
+
+``settings.secure_port`` 0 takes a free port. Users authenticate by client certificates of
+``settings.client_ca_file``; a certificate with O=system:masters may do everything.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from kdist.api.errors import ApiError
+from kdist.api.scheme import Scheme
+from kdist.apiserver import background, periphery, tls
+from kdist.apiserver.admission import default_chain
+from kdist.apiserver.app import Application
+from kdist.apiserver.authn import Authenticator
+from kdist.apiserver.authn.bootstraptokens import BootstrapTokens
+from kdist.apiserver.authn.certificates import Authority
+from kdist.apiserver.authn.frontproxy import FrontProxy
+from kdist.apiserver.authn.keys import KeySet
+from kdist.apiserver.authn.tokenrequest import TokenIssuer
+from kdist.apiserver.authn.tokens import TokenVerifier
+from kdist.apiserver.authz import Authorizer
+from kdist.apiserver.bootstrap import ensure_defaults
+from kdist.apiserver.core import Core
+from kdist.apiserver.loopback import CacheReader, RegistryWriter
+from kdist.apiserver.server import Server, bind
+from kdist.config.apiserver import ApiServerSettings
+from kdist.storage.interface import Storage, StorageError
+from kdist.storage.memory import MemoryStorage
+from kdist.telemetry import log
+
+_log = log.get(__name__)
+RETRY_SECONDS = 1.0
+
+
+def open_storage(settings: ApiServerSettings) -> Storage:
+    """The backend that the settings name. ValueError for an unknown one."""
+    if settings.storage == "memory":
+        return MemoryStorage()
+    if settings.storage == "etcd":
+        from kdist.storage.etcd import EtcdStorage  # gRPC is a third of the process: only when used
+
+        return EtcdStorage(
+            settings.etcd_servers,
+            ca_file=settings.etcd_cafile,
+            cert_file=settings.etcd_certfile,
+            key_file=settings.etcd_keyfile,
+        )
+    raise ValueError(f"unknown storage {settings.storage!r}: must be etcd or memory")
+
+
+def advertised_address(settings: ApiServerSettings) -> str:
+    """Where others reach this server: as configured, else the source address of the default route."""
+    if settings.advertise_address:
+        return settings.advertise_address
+    if settings.bind_address not in ("0.0.0.0", "::"):
+        return settings.bind_address
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))  # sends nothing: only asks the routing table
+        except OSError:
+            return "127.0.0.1"
+        return str(probe.getsockname()[0])
+
+
+class ApiServer:
+    """One API server process: its core, its HTTPS server, its background work."""
+
+    def __init__(
+        self,
+        settings: ApiServerSettings,
+        *,
+        storage: Storage | None = None,
+        listener: socket.socket | None = None,
+    ) -> None:
+        self._settings = settings
+        self._listener = listener or bind(settings.bind_address, settings.secure_port)
+        self.port: int = self._listener.getsockname()[1]
+        self.address = advertised_address(settings)
+        self.core = Core(settings, Scheme.load(settings.api_level), storage or open_storage(settings))
+        self.context, self.ca_pem = tls.server_context(settings, [self.address])
+        self._reader = CacheReader(self.core)
+        self._writer = RegistryWriter(self.core)
+        self._compose()
+        self._bootstrapped = False
+        self._tasks: list[asyncio.Task[None]] = []
+        self._server = self._http_server()
+
+    @property
+    def url(self) -> str:
+        """Where clients on this host reach the server."""
+        return f"https://127.0.0.1:{self.port}"
+
+    # ----- putting together
+
+    def _compose(self) -> None:
+        settings, core = self._settings, self.core
+        core.token_keys = _token_keys(settings)
+        audiences = settings.api_audiences or settings.service_account_issuer
+        core.authenticator = Authenticator(
+            tokens=TokenVerifier(
+                core.token_keys, self._reader, issuers=settings.service_account_issuer, audiences=audiences
+            ),
+            bootstrap_tokens=BootstrapTokens(self._reader),
+            client_ca=Authority.from_file(settings.client_ca_file) if settings.client_ca_file else None,
+            front_proxy=_front_proxy(settings),
+            anonymous=settings.anonymous_auth,
+        )
+        core.authorizer = Authorizer(self._reader, settings.authorization_mode)
+        core.admission = default_chain(self._reader, self._writer, core.authorizer)
+        core.token_issuer = TokenIssuer(
+            core.token_keys, self._writer, issuer=settings.service_account_issuer[0], audiences=audiences
+        )
+
+    def _http_server(self) -> Server:
+        app = Application(
+            self.core,
+            periphery.build(
+                self.core,
+                live={"ping": _ok},
+                ready={
+                    "etcd": self._check_storage,
+                    "poststarthook/bootstrap": self._check_bootstrap,
+                    "shutdown": self._check_shutdown,
+                },
+                address=f"{self.address}:{self.port}",
+            ),
+        )
+        return Server(app, self.context, grace=self._settings.shutdown_grace, on_stop=self._end_streams)
+
+    # ----- health
+
+    async def _check_storage(self) -> str | None:
+        try:
+            async with asyncio.timeout(2.0):
+                await self.core.storage.current_revision()
+        except (StorageError, TimeoutError) as error:
+            return f"storage does not answer: {error}"
+        return None
+
+    async def _check_bootstrap(self) -> str | None:
+        return None if self._bootstrapped else "not finished"
+
+    async def _check_shutdown(self) -> str | None:
+        return "process is shutting down" if self.core.stopping.is_set() else None
+
+    # ----- life
+
+    async def start(self) -> None:
+        """Serve, and load what every request needs; returns when the server is ready."""
+        self._spawn(self.core.hub.run(), "hub")
+        await self.core.hub.started()
+        await self._reader.start()
+        self._spawn(self._server.serve([self._listener]), "https")
+        await self._bootstrap()
+        for name, work in background.of(self.core, self.address, self.port, self.context).items():
+            self._spawn(work, name)
+        _log.info("ready", url=self.url, level=self._settings.api_level)
+
+    def _spawn(self, work: object, name: str) -> None:
+        self._tasks.append(asyncio.create_task(work, name=name))  # type: ignore[arg-type]
+
+    async def _bootstrap(self) -> None:
+        while True:
+            try:
+                await ensure_defaults(self._writer)
+            except ApiError as error:
+                _log.warning("cannot create the default objects yet", error=error.message)
+                await asyncio.sleep(RETRY_SECONDS)
+            else:
+                self._bootstrapped = True
+                return
+
+    def _end_streams(self) -> None:
+        self.core.stopping.set()
+        for cache in self.core.hub.caches():
+            cache.end_watches()
+
+    async def stop(self) -> None:
+        """Refuse new requests, finish what is under way, let go of everything."""
+        self._server.stop()
+        https = [task for task in self._tasks if task.get_name() == "https"]
+        rest = [task for task in self._tasks if task.get_name() != "https"]
+        if https:
+            await asyncio.wait(https)
+        for task in rest:
+            task.cancel()
+        await asyncio.gather(*rest, return_exceptions=True)
+        await self.core.storage.close()
+
+    async def wait(self) -> None:
+        """Until a part of the server fails, which it raises."""
+        done, _ = await asyncio.wait(self._tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+
+
+async def _ok() -> None:
+    return None
+
+
+def _token_keys(settings: ApiServerSettings) -> KeySet:
+    if settings.service_account_signing_key_file is None:
+        return KeySet.of(ec.generate_private_key(ec.SECP256R1()))
+    return KeySet.from_files(
+        settings.service_account_signing_key_file, [Path(p) for p in settings.service_account_key_file]
+    )
+
+
+def _front_proxy(settings: ApiServerSettings) -> FrontProxy | None:
+    if settings.requestheader_client_ca_file is None:
+        return None
+    authority = Authority.from_file(settings.requestheader_client_ca_file)
+    return FrontProxy(authority, settings.requestheader_allowed_names)
+
+
+@contextlib.asynccontextmanager
+async def running(settings: ApiServerSettings, *, storage: Storage | None = None) -> AsyncIterator[ApiServer]:
+    """A started server for the length of the block."""
+    server = ApiServer(settings, storage=storage)
+    try:
+        await server.start()
+        yield server
+    finally:
+        await server.stop()
+
+
+async def serve(
+    settings: ApiServerSettings,
+    *,
+    ready: asyncio.Event | None = None,
+    stop: asyncio.Event | None = None,
+    listener: socket.socket | None = None,
+) -> None:
+    """Run a server until ``stop`` is set; ``ready`` is set when it answers. Raises what makes it fail."""
+    server = ApiServer(settings, listener=listener)
+    stop = stop or asyncio.Event()
+    try:
+        await server.start()
+        if ready is not None:
+            ready.set()
+        stopped = asyncio.create_task(stop.wait(), name="stop")
+        failed = asyncio.create_task(server.wait(), name="failure")
+        done, pending = await asyncio.wait((stopped, failed), return_when=asyncio.FIRST_COMPLETED)
+        for task in pending:
+            task.cancel()
+        if failed in done:
+            failed.result()
+    finally:
+        await server.stop()

@@ -1,0 +1,70 @@
+"""The metadata that the server fills in and keeps: names, uids, times, the optimistic lock."""
+
+from __future__ import annotations
+
+import random
+import uuid
+
+from kdist.api import meta
+from kdist.api.errors import BadRequest
+from kdist.api.meta import Obj
+from kdist.api.resources import Resource
+
+# No vowels and nothing that looks like a digit: generated names never spell words.
+_ALPHABET = "bcdfghjklmnpqrstvwxz2456789"
+_SUFFIX_LENGTH = 5
+_GENERATED_LENGTH = 63
+_SET_BY_SERVER = ("deletionTimestamp", "deletionGracePeriodSeconds", "selfLink", "uid", "creationTimestamp")
+
+
+def generate_name(prefix: str) -> str:
+    """``prefix`` and five random characters, at most 63 in all."""
+    suffix = "".join(random.choices(_ALPHABET, k=_SUFFIX_LENGTH))
+    return prefix[: _GENERATED_LENGTH - _SUFFIX_LENGTH] + suffix
+
+
+def place(obj: Obj, resource: Resource, namespace: str, name: str = "") -> Obj:
+    """Give the object the URL's coordinates and its type; returns its metadata. BadRequest if they differ."""
+    obj["kind"], obj["apiVersion"] = resource.kind, resource.api_version
+    metadata: Obj = obj.setdefault("metadata", {})
+    if resource.namespaced:
+        have = metadata.setdefault("namespace", namespace)
+        if have != namespace:
+            raise BadRequest(
+                f"the namespace of the provided object does not match the namespace sent on the request: "
+                f'"{have}" is not "{namespace}"'
+            )
+    if name:
+        have = metadata.setdefault("name", name)
+        if have != name:
+            raise BadRequest(f"the name of the object ({have}) does not match the name on the URL ({name})")
+    return metadata
+
+
+def prepare_create(metadata: Obj) -> None:
+    """Identity and birth of a new object. BadRequest when it claims to have been stored already."""
+    if metadata.get("resourceVersion"):
+        raise BadRequest("resourceVersion should not be set on objects to be created")
+    metadata.pop("resourceVersion", None)
+    for field in _SET_BY_SERVER:
+        metadata.pop(field, None)
+    if not metadata.get("name") and metadata.get("generateName"):
+        metadata["name"] = generate_name(metadata["generateName"])
+    metadata["uid"] = str(uuid.uuid4())
+    metadata["creationTimestamp"] = meta.now()
+
+
+def prepare_update(new: Obj, old: Obj) -> None:
+    """Carry over what a client may leave out but not change."""
+    for field in (
+        "uid",
+        "creationTimestamp",
+        "deletionTimestamp",
+        "deletionGracePeriodSeconds",
+        "generateName",
+    ):
+        if field in old and (field not in new or field.startswith("deletion")):
+            new[field] = old[field]
+        elif field.startswith("deletion"):
+            new.pop(field, None)
+    new.pop("selfLink", None)

@@ -1,0 +1,165 @@
+"""Everything that is no resource: health, metrics, version, discovery, OpenAPI, token keys."""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import orjson
+from fastapi import FastAPI, Request, Response
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from kdist import __version__
+from kdist.apiserver import discovery, metrics
+from kdist.apiserver.authn.keys import discovery_document
+from kdist.apiserver.core import Core
+from kdist.apiserver.negotiation import JSON
+
+# A check returns None when it holds, else the reason why not.
+Check = Callable[[], Awaitable[str | None]]
+
+
+def version(level: str) -> dict[str, str]:
+    """The body of /version: an API level is told as its first patch release of ours."""
+    major, minor = level.split(".")
+    return {
+        "major": major,
+        "minor": minor,
+        "gitVersion": f"v{level}.0+kdist.{__version__}",
+        "gitCommit": "",
+        "gitTreeState": "clean",
+        "buildDate": "1970-01-01T00:00:00Z",
+        "goVersion": f"python{platform.python_version()}",
+        "compiler": platform.python_implementation(),
+        "platform": f"linux/{ {'x86_64': 'amd64', 'aarch64': 'arm64'}.get(platform.machine(), platform.machine()) }",
+    }
+
+
+def build(core: Core, *, live: dict[str, Check], ready: dict[str, Check], address: str) -> FastAPI:
+    """The peripheral application. ``live`` and ``ready`` are named health checks."""
+    app = FastAPI(
+        title="kdist API server", version=__version__, docs_url=None, redoc_url=None, openapi_url=None
+    )
+    _health(app, "livez", live)
+    _health(app, "healthz", live)
+    _health(app, "readyz", {**live, **ready})
+    _about(app, core)
+    _discovery(app, core, address)
+    _openapi(app, core)
+
+    @app.get("/")
+    async def paths() -> Response:
+        known = sorted({route.path for route in app.routes if "{" not in getattr(route, "path", "{")})  # type: ignore[attr-defined]
+        return _json({"paths": known})
+
+    @app.exception_handler(404)
+    async def missing(_: Request, __: Exception) -> Response:
+        return Response("404 page not found\n", 404, media_type="text/plain; charset=utf-8")
+
+    return app
+
+
+def _json(document: Any, **headers: str) -> Response:
+    return Response(orjson.dumps(document), media_type=JSON, headers=headers)
+
+
+def _tagged(request: Request, body: bytes, media_type: str = JSON) -> Response:
+    """An answer with an ETag, or 304 when the client has it already."""
+    tag = f'"{hashlib.sha256(body).hexdigest().upper()[:64]}"'
+    headers = {"ETag": tag, "Vary": "Accept", "Cache-Control": "public"}
+    if request.headers.get("if-none-match") == tag:
+        return Response(status_code=304, headers=headers)
+    return Response(body, media_type=media_type, headers=headers)
+
+
+def _health(app: FastAPI, name: str, checks: dict[str, Check]) -> None:
+    @app.get(f"/{name}")
+    async def whole(request: Request) -> Response:
+        excluded = set(request.query_params.getlist("exclude"))
+        lines, healthy = [], True
+        for check, test in checks.items():
+            reason = None if check in excluded else await test()
+            healthy = healthy and reason is None
+            lines.append(f"[+]{check} ok" if reason is None else f"[-]{check} failed: {reason}")
+        if healthy and "verbose" not in request.query_params:
+            return Response("ok", media_type="text/plain")
+        verdict = f"{name} check {'passed' if healthy else 'failed'}"
+        return Response("\n".join([*lines, verdict, ""]), 200 if healthy else 500, media_type="text/plain")
+
+    @app.get(f"/{name}/{{check}}")
+    async def one(check: str) -> Response:
+        if check not in checks:
+            return Response("404 page not found\n", 404, media_type="text/plain")
+        reason = await checks[check]()
+        if reason is None:
+            return Response("ok", media_type="text/plain")
+        return Response(f"internal server error: {reason}\n", 500, media_type="text/plain")
+
+
+def _about(app: FastAPI, core: Core) -> None:
+    about = version(core.settings.api_level)
+    metrics.BUILD.labels(about["major"], about["minor"], about["gitVersion"]).set(1)
+
+    @app.get("/version")
+    @app.get("/version/")
+    async def told() -> Response:
+        return _json(about)
+
+    @app.get("/metrics")
+    async def numbers() -> Response:
+        for cache in core.hub.caches():
+            plural = cache.prefix.removeprefix("/registry/").rstrip("/")
+            metrics.OBJECTS.labels(plural).set(len(cache))
+        return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
+
+    issuer = core.settings.service_account_issuer[0]
+
+    @app.get("/.well-known/openid-configuration")
+    async def openid() -> Response:
+        return _json(discovery_document(issuer, f"{issuer}/openid/v1/jwks"))
+
+    @app.get("/openid/v1/jwks")
+    async def jwks() -> Response:
+        return Response(orjson.dumps(core.token_keys.jwks()), media_type="application/jwk-set+json")
+
+
+def _discovery(app: FastAPI, core: Core, address: str) -> None:
+    def negotiated(request: Request, classic: Any, *, is_core: bool) -> Response:
+        if (
+            "g=apidiscovery.k8s.io" in request.headers.get("accept", "")
+            and "v=v2" in request.headers["accept"]
+        ):
+            body = orjson.dumps(discovery.aggregated(core.scheme, core=is_core))
+            return _tagged(request, body, discovery.AGGREGATED)
+        return _json(classic)
+
+    @app.get("/api")
+    async def core_versions(request: Request) -> Response:
+        return negotiated(request, discovery.api_versions(address), is_core=True)
+
+    @app.get("/apis")
+    async def groups(request: Request) -> Response:
+        return negotiated(request, discovery.api_group_list(core.scheme), is_core=False)
+
+    def found(document: Any) -> Response:
+        if document is None:
+            return Response("404 page not found\n", 404, media_type="text/plain")
+        return _json(document)
+
+    @app.get("/api/{version}")
+    async def core_resources(version: str) -> Response:
+        return found(discovery.api_resource_list(core.scheme, "", version))
+
+    @app.get("/apis/{group}")
+    async def group(group: str) -> Response:
+        return found(discovery.api_group(core.scheme, group))
+
+    @app.get("/apis/{group}/{version}")
+    async def resources(group: str, version: str) -> Response:
+        return found(discovery.api_resource_list(core.scheme, group, version))
+
+
+def _openapi(app: FastAPI, core: Core) -> None:
+    """Made when first asked for and kept as bytes: few clients ever ask."""

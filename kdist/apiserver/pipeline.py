@@ -1,0 +1,322 @@
+"""Writing whole objects: decode, default, admit, prepare, validate, admit, store.
+
+The one place that knows the order. Handlers bring a decoded object (or, for updates, a function that makes the
+new object from the old one); what admission, strategies and storage do is theirs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+import orjson
+
+from kdist.api import meta
+from kdist.api.errors import AlreadyExists, BadRequest, Cause, Conflict
+from kdist.api.kinds import Kind
+from kdist.api.meta import Obj
+from kdist.api.resources import Resource
+from kdist.api.schema import Schema
+from kdist.apiserver import managedfields as managed
+from kdist.apiserver import objectmeta
+from kdist.apiserver.admission import Request as AdmissionRequest
+from kdist.apiserver.admission.base import Operation
+from kdist.apiserver.authn.user import LOOPBACK, User
+from kdist.apiserver.store import Store, Stored
+from kdist.storage.interface import KeyValue, Mismatch, Write
+
+GENERATE_ATTEMPTS = 8
+# Makes the new object from the old one, which it may change and return.
+Transform = Callable[[Obj], Awaitable[Obj]]
+
+
+@dataclass(frozen=True, slots=True)
+class Act:
+    """Who writes, and how: the parts of a request that the pipeline needs."""
+
+    user: User = LOOPBACK
+    dry_run: bool = False
+    manager: str = "kube-apiserver"
+    applies: bool = False  # a server-side apply: it has done its own field management
+
+
+class Admission(Protocol):
+    """The plug-in chain as the pipeline sees it."""
+
+    async def admit(self, request: AdmissionRequest) -> None:
+        """Complete the object or refuse."""
+
+    async def validate(self, request: AdmissionRequest) -> None:
+        """Refuse the finished object or not."""
+
+
+class Companions(Protocol):
+    """Keys that live and die with an object, such as a Service's claims on its addresses."""
+
+    def allocate(self, new: Obj, old: Obj | None) -> Mapping[str, bytes]:
+        """Complete ``new``; the keys that must not exist yet, with their values. Raises ApiError."""
+
+    def released(self, new: Obj | None, old: Obj) -> list[str]:
+        """The keys that ``old`` has and ``new`` has not."""
+
+    def taken(self, key: str) -> None:
+        """Storage refused ``key``: somebody else has it."""
+
+
+class _NoAdmission:
+    async def admit(self, request: AdmissionRequest) -> None:
+        pass
+
+    async def validate(self, request: AdmissionRequest) -> None:
+        pass
+
+
+NO_ADMISSION = _NoAdmission()
+
+
+class Pipeline:
+    """The writes of one resource."""
+
+    def __init__(
+        self,
+        store: Store,
+        admission: Admission = NO_ADMISSION,
+        *,
+        schema: Schema,
+        companions: Companions | None = None,
+    ) -> None:
+        self.store = store
+        self.resource: Resource = store.resource
+        self._strategy = store.strategy
+        self._admission = admission
+        self._companions = companions
+        self._schema = schema
+        self.kind = Kind(
+            self.resource.group,
+            self.resource.version,
+            self.resource.plural,
+            self.resource.kind,
+            self.resource.namespaced,
+        )
+
+    # ----- create
+
+    async def create(self, obj: Obj, act: Act = Act()) -> Stored:
+        """Store a new object whose coordinates are set. A taken generated name is tried again."""
+        generated = not obj["metadata"].get("name") and bool(obj["metadata"].get("generateName"))
+        for attempt in range(GENERATE_ATTEMPTS):
+            try:
+                return await self._create_once(obj, act)
+            except AlreadyExists:
+                if not generated or attempt == GENERATE_ATTEMPTS - 1:
+                    raise
+                obj["metadata"]["name"] = ""
+        raise AssertionError("unreachable")
+
+    async def _create_once(self, obj: Obj, act: Act) -> Stored:
+        metadata = obj["metadata"]
+        self._strategy.default(obj)
+        review = self.review(act, "create", obj=obj)
+        await self._admission.admit(review)
+        obj = review.body
+        self._strategy.default(obj)
+        objectmeta.prepare_create(metadata)
+        self._strategy.prepare_create(obj)
+        if not act.applies:
+            managed.track_update(obj, None, self._schema, act.manager, "")
+        if act.dry_run:
+            self._validate_create(obj)
+            await self._admission.validate(self._named(review, metadata))
+            return Stored(obj, orjson.dumps(obj))
+        while True:
+            claims = self._companions.allocate(obj, None) if self._companions else {}
+            self._validate_create(obj)
+            await self._admission.validate(self._named(review, metadata))
+            try:
+                return await self.store.create(obj, dict(claims))
+            except Mismatch as mismatch:
+                assert self._companions is not None
+                self._companions.taken(mismatch.key)
+
+    @staticmethod
+    def _named(review: AdmissionRequest, metadata: Obj) -> AdmissionRequest:
+        return replace(review, name=metadata.get("name", ""))
+
+    def _validate_create(self, obj: Obj) -> None:
+        causes = self._strategy.validate(obj)
+        if causes:
+            raise self.store.invalid(meta.name(obj), causes)
+
+    # ----- update
+
+    async def update(
+        self,
+        namespace: str,
+        name: str,
+        transform: Transform,
+        act: Act = Act(),
+        *,
+        subresource: str = "",
+        create: Callable[[], Awaitable[Obj]] | None = None,
+    ) -> tuple[Stored, bool]:
+        """Change an object by ``transform`` until it wins; the result, and whether it was created.
+
+        ``create`` makes the object when there is none; without it that is NotFound. Raises Conflict when the
+        transformed object carries another resourceVersion or uid than the stored one.
+        """
+        outcome: list[Stored] = []
+
+        async def attempt(current: KeyValue | None, fresh: bool) -> Write | None:
+            outcome.clear()
+            if current is None:
+                if create is not None:
+                    return None
+                raise self.store.not_found(name)
+            old = self.store.current(current)
+            new = await self._changed(old, current, transform, act, name, subresource)
+            return self._write(new, old, current, act, outcome)
+
+        while True:
+            try:
+                revision = await self.store.guaranteed_update(namespace, name, attempt)
+                break
+            except Mismatch as mismatch:
+                assert self._companions is not None
+                self._companions.taken(mismatch.key)
+        if not outcome:
+            assert create is not None
+            return await self.create(await create(), act), True
+        stored = outcome[0]
+        if revision is not None and stored.obj["metadata"].get("resourceVersion") is None:
+            stored = self.store.result(stored.obj, stored.body, revision)
+        return stored, False
+
+    async def _changed(
+        self, old: Obj, current: KeyValue, transform: Transform, act: Act, name: str, subresource: str
+    ) -> Obj:
+        new = await transform(self.store.current(current))
+        objectmeta.place(new, self.resource, meta.namespace(old), name)
+        self._check_lock(new["metadata"], old["metadata"], name)
+        self._strategy.default(new)
+        review = self.review(act, "update", obj=new, old=old, subresource=subresource)
+        await self._admission.admit(review)
+        new = review.body
+        self._prepare_update(new, old, subresource)
+        if not act.applies:
+            managed.track_update(new, old, self._schema, act.manager, subresource)
+        causes = self._validate_update(new, old, subresource)
+        if causes:
+            raise self.store.invalid(name, causes)
+        await self._admission.validate(review)
+        return new
+
+    def _check_lock(self, new: Obj, old: Obj, name: str) -> None:
+        version = new.get("resourceVersion")
+        if version and version != "0" and version != old["resourceVersion"]:
+            raise self.store.conflict(
+                name,
+                "the object has been modified; please apply your changes to the latest version and try again",
+            )
+        if not version and not self._strategy.allow_unconditional_update:
+            raise self.store.invalid(
+                name, [Cause("metadata.resourceVersion", "Invalid value: 0: must be specified for an update")]
+            )
+        if new.get("uid") and new["uid"] != old.get("uid"):
+            raise Conflict(
+                f"Precondition failed: UID in precondition: {new['uid']}, UID in object meta: {old.get('uid')}"
+            )
+
+    def _prepare_update(self, new: Obj, old: Obj, subresource: str) -> None:
+        objectmeta.prepare_update(new["metadata"], old["metadata"])
+        if subresource:
+            self._strategy.prepare_subresource_update(subresource, new, old)
+        else:
+            self._strategy.prepare_update(new, old)
+
+    def _validate_update(self, new: Obj, old: Obj, subresource: str) -> list[Cause]:
+        if subresource:
+            return self._strategy.validate_subresource_update(subresource, new, old)
+        return self._strategy.validate_update(new, old)
+
+    def _write(self, new: Obj, old: Obj, current: KeyValue, act: Act, outcome: list[Stored]) -> Write | None:
+        claims: Mapping[str, bytes] = {}
+        released: list[str] = []
+        if self._companions is not None and not act.dry_run:
+            claims = self._companions.allocate(new, old)
+            released = self._companions.released(new, old)
+        managed.drop_unchanged_times(new, old)
+        new["metadata"]["resourceVersion"] = old["metadata"]["resourceVersion"]
+        if new == old or act.dry_run:
+            outcome.append(self.store.result(new, self.store.encode(new), current.revision))
+            return None
+        value = self.store.encode(new)
+        if finished(new):
+            if self._companions is not None:
+                released = self._companions.released(None, old)
+            outcome.append(self.store.result(new, value, current.revision))
+            return Write(None, also_delete=released)
+        del new["metadata"]["resourceVersion"]
+        outcome.append(Stored(new, value))
+        return Write(value, ttl=self.store.ttl, also_absent=claims, also_delete=released)
+
+    # ----- shared
+
+    def review(
+        self,
+        act: Act,
+        verb: Operation,
+        *,
+        obj: Obj | None = None,
+        old: Obj | None = None,
+        subresource: str = "",
+    ) -> AdmissionRequest:
+        """The admission request of a write."""
+        subject = obj if obj is not None else old
+        assert subject is not None
+        return AdmissionRequest(
+            user=act.user,
+            verb=verb,
+            resource=self.kind,
+            subresource=subresource,
+            namespace=meta.namespace(subject),
+            name=meta.name(subject),
+            obj=obj,
+            old=old,
+            dry_run=act.dry_run,
+        )
+
+    @property
+    def admission(self) -> Admission:
+        """The plug-ins this pipeline asks."""
+        return self._admission
+
+    @property
+    def companions(self) -> Companions | None:
+        """The companion keys of this resource's objects."""
+        return self._companions
+
+
+def finished(obj: Obj) -> bool:
+    """Whether the last finalizer of a deleted object is gone, so that the write is its removal."""
+    metadata = obj["metadata"]
+    return (
+        bool(metadata.get("deletionTimestamp"))
+        and not metadata.get("finalizers")
+        and not metadata.get("deletionGracePeriodSeconds")
+        and not (obj["kind"] == "Namespace" and (obj.get("spec") or {}).get("finalizers"))
+    )
+
+
+def check_type(body: Obj, api_version: str, kind: str) -> None:
+    """Check that a body says it is what the URL takes, if it says anything. BadRequest."""
+    have_kind, have_version = body.get("kind"), body.get("apiVersion")
+    if have_kind and have_kind != kind:
+        raise BadRequest(
+            f'{have_kind} in version "{have_version or api_version}" cannot be handled as a {kind}: '
+            f"converting ({have_kind}) to ({kind}): unknown conversion"
+        )
+    if have_version and have_version != api_version:
+        raise BadRequest(
+            f"the API version in the data ({have_version}) does not match the expected API version ({api_version})"
+        )

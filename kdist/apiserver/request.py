@@ -1,0 +1,114 @@
+"""One request as handlers see it: parsed path and query, user, body, and the warnings gathered for the answer."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Awaitable, Callable
+from typing import Any
+from urllib.parse import parse_qs
+
+from kdist.api.errors import BadRequest, RequestEntityTooLarge
+from kdist.apiserver import requestinfo
+from kdist.apiserver.authn.user import ANONYMOUS, User
+from kdist.apiserver.protocol import RawConnection
+from kdist.apiserver.requestinfo import RequestInfo
+
+Scope = dict[str, Any]
+Message = dict[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+
+BODY_LIMIT = 3 * 1024 * 1024  # bytes, as upstream: an object must fit into one storage transaction
+
+
+class ClientGone(Exception):
+    """The client closed the connection before the request was whole."""
+
+
+class Request:
+    """A request and what became known about it on the way. Handlers only read it and add warnings."""
+
+    def __init__(self, scope: Scope, receive: Receive) -> None:
+        self.scope = scope
+        self.receive = receive
+        self.method: str = scope["method"]
+        self.path: str = scope["path"]
+        raw: bytes = scope["query_string"]
+        self.query: dict[str, list[str]] = parse_qs(raw.decode("latin-1"), True) if raw else {}
+        self.info: RequestInfo = requestinfo.parse(self.method, self.path, self.query)
+        self.user: User = ANONYMOUS
+        self.warnings: list[str] = []
+        self.audit_id: str = self.header(b"audit-id") or str(uuid.uuid4())
+
+    def header(self, name: bytes) -> str:
+        """The first value of a header by its lower-case name, or the empty string."""
+        for key, value in self.scope["headers"]:
+            if key == name:
+                text: str = value.decode("latin-1")
+                return text
+        return ""
+
+    def param(self, name: str, default: str = "") -> str:
+        """The first value of a query parameter."""
+        return requestinfo.first(self.query, name, default)
+
+    def flag(self, name: str) -> bool:
+        """Whether a boolean query parameter is set."""
+        return requestinfo.truthy(self.query, name)
+
+    def number(self, name: str) -> int | None:
+        """An integer query parameter, None when absent. BadRequest when it is no number."""
+        text = self.param(name)
+        if not text:
+            return None
+        try:
+            return int(text)
+        except ValueError:
+            raise BadRequest(f'unable to parse query parameter {name}: invalid number "{text}"') from None
+
+    @property
+    def pretty(self) -> bool:
+        """Whether to indent: asked for, or a human is looking (curl, a browser)."""
+        if "pretty" in self.query:
+            return self.flag("pretty")
+        return self.header(b"user-agent").startswith(("curl", "Wget", "Mozilla/5.0"))
+
+    def warn(self, text: str) -> None:
+        """Add a Warning header to the answer, once per text."""
+        if text not in self.warnings:
+            self.warnings.append(text)
+
+    async def body(self, limit: int = BODY_LIMIT) -> bytes:
+        """The whole body. RequestEntityTooLarge beyond ``limit`` bytes, ClientGone when it breaks off."""
+        message = await self.receive()
+        if message["type"] != "http.request":
+            raise ClientGone
+        if not message.get("more_body"):
+            return self._limited(message["body"], limit)
+        chunks = [message["body"]]
+        size = len(chunks[0])
+        while message.get("more_body"):
+            message = await self.receive()
+            if message["type"] != "http.request":
+                raise ClientGone
+            chunks.append(message["body"])
+            size += len(message["body"])
+            if size > limit:
+                break
+        return self._limited(b"".join(chunks), limit)
+
+    @staticmethod
+    def _limited(body: bytes, limit: int) -> bytes:
+        if len(body) > limit:
+            raise RequestEntityTooLarge(f"Request entity too large: limit is {limit}")
+        return body
+
+    @property
+    def wants_upgrade(self) -> bool:
+        """Whether the client asks to leave HTTP (SPDY or WebSocket)."""
+        return "upgrade" in self.scope.get("extensions", {})
+
+    def take_connection(self) -> RawConnection:
+        """Leave HTTP: the raw connection, on which nothing has been answered yet."""
+        connection: RawConnection = self.scope["extensions"]["upgrade"]()
+        return connection

@@ -1,0 +1,192 @@
+"""One resource in storage: reads from its watch cache, writes by compare and swap, versions converted between.
+
+Below authentication, admission and validation: handlers and the pipeline stand on this. Storage errors become
+errors of the API here.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import orjson
+
+from kdist.api import errors
+from kdist.api.errors import ApiError, Expired, ServiceUnavailable
+from kdist.api.meta import Obj
+from kdist.api.resources import Resource
+from kdist.apiserver import conversion
+from kdist.apiserver.registry import Strategy
+from kdist.storage import body as bodies
+from kdist.storage import interface as storage
+from kdist.storage.hub import Hub
+from kdist.storage.interface import KeyValue, Write
+from kdist.storage.watchcache import Entry, WatchCache
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """What a write or read came to: the object in the request's version, and the same as bytes."""
+
+    obj: Obj
+    body: bytes
+
+
+@contextlib.contextmanager
+def storage_errors() -> Iterator[None]:
+    """Turn storage's errors into the API's."""
+    try:
+        yield
+    except storage.Unavailable as error:
+        raise ServiceUnavailable(
+            f"storage is unavailable: {error}", details={"retryAfterSeconds": 1}
+        ) from error
+    except storage.Compacted as error:
+        raise Expired(
+            "The resourceVersion for the provided list or watch is too old: "
+            f"the oldest available is {error.oldest}"
+        ) from error
+    except TimeoutError as error:
+        raise errors.Timeout("the caches did not catch up with storage in time") from error
+
+
+class Store:
+    """A served resource (one group and version) on its place in storage."""
+
+    def __init__(self, resource: Resource, stored: Resource, strategy: Strategy, hub: Hub) -> None:
+        self.resource = resource
+        self.strategy = strategy
+        self.hub = hub
+        self._stored = stored
+        self.ttl = 0  # seconds objects live, 0: until deleted
+
+    # ----- versions
+
+    @property
+    def converts(self) -> bool:
+        """Whether the stored form differs from the served one."""
+        return self._stored is not self.resource
+
+    def body_of(self, entry_body: bytes) -> bytes:
+        """A cached body in this store's version."""
+        if not self.converts:
+            return entry_body
+        return orjson.dumps(conversion.convert(orjson.loads(entry_body), self.resource))
+
+    def read(self, entry: Entry) -> Obj:
+        """A cached object in this store's version; the caller's own copy."""
+        return self.decode(entry.body)
+
+    def decode(self, body: bytes) -> Obj:
+        """A body (with resourceVersion) as an object of this store's version."""
+        obj: Obj = orjson.loads(body)
+        return conversion.convert(obj, self.resource) if self.converts else obj
+
+    def current(self, kv: KeyValue) -> Obj:
+        """A stored value as an object of this store's version."""
+        obj = bodies.decode(kv.value, kv.revision)
+        return conversion.convert(obj, self.resource) if self.converts else obj
+
+    def encode(self, obj: Obj) -> bytes:
+        """The value to store for an object of this store's version."""
+        return bodies.encode(conversion.convert(obj, self._stored) if self.converts else obj)
+
+    def result(self, obj: Obj, value: bytes, revision: int) -> Stored:
+        """What to answer after ``value`` was stored at ``revision``."""
+        obj["metadata"]["resourceVersion"] = str(revision)
+        return Stored(obj, self.body_of(bodies.with_revision(value, revision)))
+
+    # ----- reading
+
+    async def cache(self) -> WatchCache:
+        """The resource's cache, loaded; as far behind storage as the watch is."""
+        with storage_errors():
+            return await self.hub.cache(self.resource.storage_prefix, self.strategy.fields)
+
+    async def fresh_cache(self) -> WatchCache:
+        """The resource's cache, showing everything written before the call."""
+        cache = await self.cache()
+        with storage_errors():
+            await self.hub.fresh()
+        return cache
+
+    def key(self, namespace: str, name: str) -> str:
+        """The storage key of an object."""
+        return self.resource.key(namespace, name)
+
+    def resource_key(self, key: str) -> tuple[str, str]:
+        """(namespace, name) of a storage key; the namespace is empty for cluster-scoped objects."""
+        namespace, _, name = key[len(self.resource.storage_prefix) :].rpartition("/")
+        return namespace, name
+
+    async def entry(self, namespace: str, name: str, *, fresh: bool = True) -> Entry:
+        """The cached entry of an object. NotFound."""
+        cache = await (self.fresh_cache() if fresh else self.cache())
+        entry = cache.get(self.key(namespace, name))
+        if entry is None:
+            raise self.not_found(name)
+        return entry
+
+    async def get(self, namespace: str, name: str, *, fresh: bool = True) -> Obj:
+        """An object as a dict of the caller's own. NotFound."""
+        return self.read(await self.entry(namespace, name, fresh=fresh))
+
+    async def cached_value(self, namespace: str, name: str) -> KeyValue | None:
+        """The possibly stale state to begin a guaranteed update with; None to begin with a read."""
+        entry = (await self.cache()).get(self.key(namespace, name))
+        return KeyValue(entry.key, entry.body, entry.revision) if entry else None
+
+    # ----- writing
+
+    async def create(self, obj: Obj, also: dict[str, bytes] | None = None) -> Stored:
+        """Store a new object and its companion keys. AlreadyExists; Mismatch for a companion."""
+        metadata = obj["metadata"]
+        key = self.key(metadata.get("namespace", ""), metadata["name"])
+        value = self.encode(obj)
+        companions = also or {}
+        with storage_errors():
+            try:
+                revision = await self.hub.storage.commit(
+                    dict.fromkeys((key, *companions), 0), puts={key: value, **companions}, ttl=self.ttl
+                )
+            except storage.Mismatch as mismatch:
+                if mismatch.key != key:
+                    raise
+                raise self.already_exists(metadata["name"]) from mismatch
+        return self.result(obj, value, revision)
+
+    async def guaranteed_update(self, namespace: str, name: str, attempt: storage.Attempt) -> int | None:
+        """Compare and swap from the cached state on; errors on stale state are tried again on fresh state."""
+        cached = await self.cached_value(namespace, name)
+
+        async def careful(current: KeyValue | None, fresh: bool) -> Write | None:
+            try:
+                return await attempt(current, fresh)
+            except ApiError as error:
+                if fresh:
+                    raise
+                raise storage.Suspect from error
+
+        with storage_errors():
+            return await storage.guaranteed_update(
+                self.hub.storage, self.key(namespace, name), careful, cached=cached
+            )
+
+    # ----- errors in this resource's words
+
+    def not_found(self, name: str) -> errors.NotFound:
+        """``pods "x" not found``."""
+        return errors.not_found(self.resource.group, self.resource.plural, name)
+
+    def already_exists(self, name: str) -> errors.AlreadyExists:
+        """``pods "x" already exists``."""
+        return errors.already_exists(self.resource.group, self.resource.plural, name)
+
+    def conflict(self, name: str, why: str) -> errors.Conflict:
+        """``Operation cannot be fulfilled on pods "x": why``."""
+        return errors.conflict(self.resource.group, self.resource.plural, name, why)
+
+    def invalid(self, name: str, causes: list[errors.Cause]) -> errors.Invalid:
+        """``Pod "x" is invalid: ...``."""
+        return errors.invalid(self.resource.group, self.resource.kind, name, causes)
