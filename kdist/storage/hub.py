@@ -10,12 +10,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 
-from kdist.storage import keys
 from kdist.storage.interface import Compacted, Event, Storage, StorageError, Unavailable
 from kdist.storage.watchcache import FieldsOf, WatchCache
 from kdist.telemetry import log
 
 _log = log.get(__name__)
+ROOT = "/registry/"  # every object lies below it, at /registry/PLURAL/ or /registry/GROUP/PLURAL/
 LOAD_PAGE = 5000  # objects per list request while a cache loads
 RETRY_SECONDS = 1.0
 
@@ -72,7 +72,7 @@ class Hub:
 
     def _prefix_of(self, key: str) -> str | None:
         """The known cache prefix of a key: /registry/A/B/ before /registry/A/."""
-        first = key.find("/", len(keys.ROOT))
+        first = key.find("/", len(ROOT))
         second = key.find("/", first + 1) if first > 0 else -1
         for end in (second, first):
             if end > 0 and key[: end + 1] in self._caches:

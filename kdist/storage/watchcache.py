@@ -236,7 +236,7 @@ class WatchCache:
         if revision < self._window_start:
             raise Compacted(self._window_start)
         low = self.prefix + scope
-        state = {e.key: e for e in self.entries(scope)}
+        state = {e.key: e for e in self.entries(scope) if e.key.startswith(low)}
         for change in reversed(self._window):
             if change.revision <= revision:
                 break
