@@ -2,16 +2,82 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from kdist.api.resources import Resource
+from kdist.api.schema import ANY, Schema
+from kdist.apiserver.registry import (
+    batch,
+    cluster,
+    config,
+    endpoints,
+    networking,
+    pods,
+    policies,
+    services,
+    volumes,
+    workloads,
+)
 from kdist.apiserver.registry.base import Strategy
-
-if TYPE_CHECKING:
-    from kdist.api.scheme import Resource
 
 __all__ = ["Strategy", "strategy_for"]
 
+_NETWORK = "networking.k8s.io"
+_RBAC = "rbac.authorization.k8s.io"
+_STORAGE = "storage.k8s.io"
+_ADMISSION = "admissionregistration.k8s.io"
+_FLOW = "flowcontrol.apiserver.k8s.io"
 
-def strategy_for(resource: Resource) -> Strategy:
-    """The rules of a resource; call once per resource and keep the result."""
-    return Strategy(resource)
+_STRATEGIES: dict[tuple[str, str], type[Strategy]] = {
+    ("", "configmaps"): config.ConfigMapStrategy,
+    ("", "endpoints"): endpoints.EndpointsStrategy,
+    ("", "events"): policies.EventStrategy,
+    ("", "limitranges"): cluster.LimitRangeStrategy,
+    ("", "namespaces"): cluster.NamespaceStrategy,
+    ("", "nodes"): cluster.NodeStrategy,
+    ("", "persistentvolumeclaims"): volumes.PersistentVolumeClaimStrategy,
+    ("", "persistentvolumes"): volumes.PersistentVolumeStrategy,
+    ("", "pods"): pods.PodStrategy,
+    ("", "podtemplates"): pods.PodTemplateStrategy,
+    ("", "replicationcontrollers"): workloads.ReplicationControllerStrategy,
+    ("", "resourcequotas"): cluster.ResourceQuotaStrategy,
+    ("", "secrets"): config.SecretStrategy,
+    ("", "serviceaccounts"): config.ServiceAccountStrategy,
+    ("", "services"): services.ServiceStrategy,
+    ("apps", "controllerrevisions"): workloads.ControllerRevisionStrategy,
+    ("apps", "daemonsets"): workloads.DaemonSetStrategy,
+    ("apps", "deployments"): workloads.DeploymentStrategy,
+    ("apps", "replicasets"): workloads.ReplicaSetStrategy,
+    ("apps", "statefulsets"): workloads.StatefulSetStrategy,
+    ("autoscaling", "horizontalpodautoscalers"): policies.HorizontalPodAutoscalerStrategy,
+    ("batch", "cronjobs"): batch.CronJobStrategy,
+    ("batch", "jobs"): batch.JobStrategy,
+    ("certificates.k8s.io", "certificatesigningrequests"): policies.CertificateSigningRequestStrategy,
+    ("coordination.k8s.io", "leases"): cluster.LeaseStrategy,
+    ("discovery.k8s.io", "endpointslices"): endpoints.EndpointSliceStrategy,
+    ("events.k8s.io", "events"): policies.EventStrategy,
+    ("node.k8s.io", "runtimeclasses"): cluster.RuntimeClassStrategy,
+    ("policy", "poddisruptionbudgets"): policies.PodDisruptionBudgetStrategy,
+    ("scheduling.k8s.io", "priorityclasses"): cluster.PriorityClassStrategy,
+    ("apiextensions.k8s.io", "customresourcedefinitions"): policies.CustomResourceDefinitionStrategy,
+    ("apiregistration.k8s.io", "apiservices"): policies.APIServiceStrategy,
+    (_ADMISSION, "mutatingwebhookconfigurations"): policies.WebhookStrategy,
+    (_ADMISSION, "validatingadmissionpolicies"): policies.AdmissionPolicyStrategy,
+    (_ADMISSION, "validatingwebhookconfigurations"): policies.WebhookStrategy,
+    (_FLOW, "flowschemas"): policies.FlowSchemaStrategy,
+    (_FLOW, "prioritylevelconfigurations"): policies.PriorityLevelStrategy,
+    (_NETWORK, "ingressclasses"): networking.IngressClassStrategy,
+    (_NETWORK, "ingresses"): networking.IngressStrategy,
+    (_NETWORK, "networkpolicies"): networking.NetworkPolicyStrategy,
+    (_RBAC, "clusterrolebindings"): policies.RoleBindingStrategy,
+    (_RBAC, "clusterroles"): policies.RoleStrategy,
+    (_RBAC, "rolebindings"): policies.RoleBindingStrategy,
+    (_RBAC, "roles"): policies.RoleStrategy,
+    (_STORAGE, "csidrivers"): volumes.CSIDriverStrategy,
+    (_STORAGE, "csinodes"): volumes.CSINodeStrategy,
+    (_STORAGE, "storageclasses"): volumes.StorageClassStrategy,
+    (_STORAGE, "volumeattachments"): volumes.VolumeAttachmentStrategy,
+}
+
+
+def strategy_for(resource: Resource, schema: Schema = ANY) -> Strategy:
+    """The rules of a resource, which check required fields by ``schema``; call once and keep the result."""
+    return _STRATEGIES.get((resource.group, resource.plural), Strategy)(resource, schema)

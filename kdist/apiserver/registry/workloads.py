@@ -10,8 +10,8 @@ from kdist.api.errors import Cause
 from kdist.api.meta import Obj
 from kdist.apiserver.registry import podspec
 from kdist.apiserver.registry.base import Strategy
-from kdist.apiserver.registry.podscheduling import check_label_selector
 from kdist.apiserver.registry.pods import check_template
+from kdist.apiserver.registry.podscheduling import check_label_selector
 from kdist.apiserver.registry.podspec import fill
 from kdist.apiserver.validation import causes
 

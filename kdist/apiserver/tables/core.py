@@ -16,7 +16,7 @@ _ROLE = "node-role.kubernetes.io/"
 @printer("Status", "Message", "Error")
 def COMPONENT_STATUS(obj: Obj, now: datetime) -> list[Any]:
     """ComponentStatuses."""
-    healthy = next((c for c in obj.get("conditions") or () if c.get("type") == "Healthy"), {})
+    healthy: Obj = next((c for c in obj.get("conditions") or () if c.get("type") == "Healthy"), {})
     word = {"True": "Healthy", "False": "Unhealthy"}.get(healthy.get("status", ""), "Unknown")
     return [meta.name(obj), word, healthy.get("message", ""), healthy.get("error", "")]
 
