@@ -14,6 +14,7 @@ from ansible.plugins.action import ActionBase
 
 from kdist.lifecycle import preflight, spec
 from kdist.lifecycle.bundle import manifest
+from kdist.lifecycle.bundle.process import BundleError
 
 
 class ActionModule(ActionBase):
@@ -31,16 +32,15 @@ class ActionModule(ActionBase):
         hostvars = self._hostvars(variables)
         cluster, problems = spec.read(hostvars, variables["groups"])
         directory = self._bundle_directory(hostvars)
-        found = manifest.check(directory)
-        reasons = [str(problem) for problem in problems]
-        reasons += [f"bundle {directory}: {fault}" for fault in found.faults]
+        bundle, faults = _bundle(directory)
+        reasons = [str(problem) for problem in problems] + faults
         verdict = self._judge(cluster, variables) if cluster else None
         if verdict:
             reasons += [str(problem) for problem in verdict.problems]
-        if reasons or not cluster or not verdict or found.manifest is None:
+        if reasons or not cluster or not verdict or bundle is None:
             told = "\n".join(dict.fromkeys(reasons))
             return result | {"failed": True, "msg": f"Nothing was changed. To mend first:\n{told}"}
-        facts = _facts(cluster) | {"bundle": str(directory), "manifest": found.manifest}
+        facts = _facts(cluster) | {"bundle": str(directory), "manifest": bundle.to_json()}
         return result | {"changed": False, "authority_holder": verdict.authority_holder, **facts}
 
     def _judge(self, cluster: spec.ClusterSpec, variables: dict[str, Any]) -> preflight.Verdict:
@@ -68,6 +68,15 @@ class ActionModule(ActionBase):
             keys = [key for key in mine if key.startswith(spec.PREFIX)] + ["ansible_host"]
             found[name] = {key: mine[key] for key in keys if key in mine}
         return found
+
+
+def _bundle(directory: Path) -> tuple[manifest.Manifest | None, list[str]]:
+    """The bundle, and what is missing or altered in it. Hosts only need their share; wheels are not theirs."""
+    try:
+        faults = manifest.verify(directory, (manifest.NODE, manifest.CONTROL_PLANE))
+        return manifest.Manifest.read(directory), [f"bundle {directory}: {fault}" for fault in faults]
+    except BundleError as error:
+        return None, [f"{error}; make one with `kdist bundle build`, or set kdist_bundle"]
 
 
 def _facts(cluster: spec.ClusterSpec) -> dict[str, Any]:
