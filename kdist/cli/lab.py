@@ -130,7 +130,7 @@ def _host_command(name: str, act: Callable[[Lab, Host], None], doc: str, done: s
 
 
 def _start(found: Lab, host: Host) -> None:
-    labs.start(found, host)
+    labs.start(found, host, lambda line: None)
 
 
 _host_command("start", _start, "Switch a host on: same disk, a fresh boot.", "is on")

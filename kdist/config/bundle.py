@@ -40,6 +40,9 @@ class BundleSettings:
     suite: str = option("bookworm", help="Debian release of the hosts: bookworm or trixie.")
     version: str | None = option(None, help="Version of the bundle; by default that of this kdist.")
     api_level: str = option("1.32", help="Kubernetes API level clusters start with.")
+    refresh: bool = option(
+        False, help="Ask the mirrors for newer Debian packages than those of the last build."
+    )
     cache: Path = option(
         Path("~/.cache/kdist"), help="Downloads and finished parts, reused by the next build."
     )

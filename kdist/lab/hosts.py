@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TextIO
 
@@ -70,12 +71,12 @@ def prepare(lab: Lab, host: Host) -> None:
         run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", host.name, "-f", str(host_key))
 
 
-def start(lab: Lab, host: Host) -> bool:
-    """Switch the host on, without waiting for it; False when it was on. Leftovers of a killed run are removed."""
+def start(lab: Lab, host: Host, report: Callable[[str], None]) -> None:
+    """Switch the host on, without waiting for it; nothing when it is on. Leftovers of a killed run are removed."""
     path = lab.host_path(host)
     lock = _open_lock(lab, host)
     if lock is None:
-        return False
+        return
     with lock:
         cgroups.kill(lab, host)
         network.remove_host(lab, host)
@@ -92,7 +93,7 @@ def start(lab: Lab, host: Host) -> bool:
                 check=True,
                 env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
             )
-    return True
+    report(f"{host.name} {host.address} switched on")
 
 
 def wait_for_ssh(lab: Lab, hosts: list[Host]) -> None:

@@ -78,9 +78,7 @@ def up(settings: LabSettings, report: Report) -> Lab:
         base.ensure_base(settings.dir, settings.suite)
     _save(lab)
     _each(lab.hosts, lambda host: hosts.prepare(lab, host))
-    _each(
-        lab.hosts, lambda host: hosts.start(lab, host) and report(f"{host.name} {host.address} switched on")
-    )
+    _each(lab.hosts, lambda host: hosts.start(lab, host, report))
     hosts.wait_for_ssh(lab, list(lab.hosts))
     file = Path(lab.inventory)
     file.parent.mkdir(parents=True, exist_ok=True)
@@ -88,10 +86,10 @@ def up(settings: LabSettings, report: Report) -> Lab:
     return lab
 
 
-def start(lab: Lab, host: Host) -> None:
+def start(lab: Lab, host: Host, report: Report) -> None:
     """Switch one host on and wait until it takes ssh connections."""
     network.create(lab)
-    hosts.start(lab, host)
+    hosts.start(lab, host, report)
     hosts.wait_for_ssh(lab, [host])
 
 
@@ -171,7 +169,7 @@ def run_on(lab: Lab, host: Host, argv: tuple[str, ...]) -> str:
     return run(*ssh.command(lab, host, argv))
 
 
-def _each(members: Iterable[Host], action: Callable[[Host], object]) -> None:
+def _each(members: Iterable[Host], action: Callable[[Host], None]) -> None:
     """Do it for all hosts at once; the first error is raised after all are done."""
     with ThreadPoolExecutor(thread_name_prefix="host") as pool:
         for future in [pool.submit(action, host) for host in members]:

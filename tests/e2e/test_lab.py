@@ -87,7 +87,7 @@ def test_a_crashed_host_comes_back_with_its_disk(lab: Lab) -> None:
     assert [status.state for status in labs.status(lab)] == ["on", "off"]
     with pytest.raises(LabError, match="w1 is off"):
         hosts.set_cable(lab, lab.host("w1"), plugged=False)
-    labs.start(lab, lab.host("w1"))
+    labs.start(lab, lab.host("w1"), print)
     assert on(lab, "w1", "cat /root/note") == "kept"
 
 

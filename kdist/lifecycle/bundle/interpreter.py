@@ -1,0 +1,44 @@
+"""The Python of a host, run on this machine: its byte code is what hosts and images load.
+
+Byte code fits one minor version, and the machine that builds a bundle may have another. The interpreter of the
+image's root file system is run in place, through that root's own dynamic loader; no chroot, no root rights.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from kdist.lifecycle.bundle.process import run
+
+LOADER = "usr/lib/x86_64-linux-gnu/ld-linux-x86-64.so.2"
+
+
+class Interpreter:
+    """Python ``version`` (such as 3.11) inside the directories ``roots``, of which the last one holds it."""
+
+    def __init__(self, version: str, libc: Path, root: Path) -> None:
+        self.version = version
+        self._libc, self._root = libc, root
+
+    def compile(self, tree: Path, installed_at: str) -> None:
+        """Write byte code beside every module below ``tree``, which will lie at ``installed_at``.
+
+        Hash-based and unchecked: it is valid whatever the time stamps, and loading never looks at the source.
+        """
+        if not any(tree.rglob("*.py")):
+            return
+        libraries = ":".join(
+            str(base / path)
+            for base in (self._libc, self._root)
+            for path in ("usr/lib/x86_64-linux-gnu", "usr/lib")
+        )
+        run(
+            str(self._libc / LOADER),
+            "--library-path",
+            libraries,
+            str(self._root / f"usr/bin/python{self.version}"),
+            *("-E", "-s", "-S", "-m", "compileall", "-q", "-j", "0", "--invalidation-mode", "unchecked-hash"),
+            *("-s", str(tree), "-p", installed_at, str(tree)),
+            env={**os.environ, "PYTHONHOME": str(self._root / "usr"), "PYTHONDONTWRITEBYTECODE": "1"},
+        )
