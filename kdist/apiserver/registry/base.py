@@ -37,7 +37,7 @@ class Strategy:
     #: Whether metadata.generation counts changes of everything but metadata and status.
     tracks_generation: ClassVar[bool] = False
     #: The grammar of metadata.name.
-    name_rule: ClassVar[names.Rule] = staticmethod(names.dns_subdomain)
+    name_rule = staticmethod(names.dns_subdomain)
 
     def __init__(self, resource: Resource, schema: Schema = ANY) -> None:
         self.resource = resource

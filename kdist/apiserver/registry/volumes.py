@@ -60,7 +60,7 @@ class PersistentVolumeStrategy(Strategy):
         if not capacity:
             found.append(causes.required("spec.capacity"))
         elif "storage" not in capacity or len(capacity) > 1:
-            found.append(causes.not_supported("spec.capacity", list(capacity)[0], ("storage",)))
+            found.append(causes.not_supported("spec.capacity", next(iter(capacity)), ("storage",)))
         elif quantity.parse(capacity["storage"]) <= 0:
             told = "must be greater than zero"
             found.append(causes.invalid("spec.capacity[storage]", capacity["storage"], told))

@@ -1,0 +1,170 @@
+"""What extends the API: webhooks, admission policies, custom resource definitions, aggregated groups."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kdist.api import meta
+from kdist.api.errors import Cause
+from kdist.api.meta import Obj
+from kdist.apiserver.registry.base import Strategy
+from kdist.apiserver.registry.podspec import fill
+from kdist.apiserver.validation import causes, names
+
+
+class WebhookStrategy(Strategy):
+    """Mutating and validating webhook configurations."""
+
+    tracks_generation = True
+
+    def default(self, obj: Obj) -> None:
+        """Fail closed, match everything equivalent, ten seconds."""
+        for hook in obj.get("webhooks") or ():
+            fill(hook, failurePolicy="Fail", matchPolicy="Equivalent", timeoutSeconds=10)
+            hook.setdefault("namespaceSelector", {})
+            hook.setdefault("objectSelector", {})
+            if "Mutating" in self.resource.kind:
+                fill(hook, reinvocationPolicy="Never")
+            for rule in hook.get("rules") or ():
+                fill(rule, scope="*")
+            if service := meta.get(hook, "clientConfig.service"):
+                fill(service, port=443)
+
+    def check(self, obj: Obj) -> list[Cause]:
+        """Names are unique and qualified; side effects are declared harmless."""
+        found: list[Cause] = []
+        seen: set[str] = set()
+        for at, hook in enumerate(obj.get("webhooks") or ()):
+            where, name = f"webhooks[{at}]", hook.get("name") or ""
+            if name.count(".") < 2:
+                told = "should be a domain with at least three segments separated by dots"
+                found.append(causes.invalid(f"{where}.name", name, told))
+            if name in seen:
+                found.append(causes.duplicate(f"{where}.name", name))
+            seen.add(name)
+            effects = hook.get("sideEffects")
+            if effects and effects not in ("None", "NoneOnDryRun"):
+                found.append(causes.not_supported(f"{where}.sideEffects", effects, ("None", "NoneOnDryRun")))
+            client = hook.get("clientConfig") or {}
+            if bool(client.get("url")) is bool(client.get("service")):
+                told = "exactly one of url or service is required"
+                found.append(causes.required(f"{where}.clientConfig", told))
+        return found
+
+
+class AdmissionPolicyStrategy(Strategy):
+    """ValidatingAdmissionPolicies."""
+
+    tracks_generation = True
+
+    def default(self, obj: Obj) -> None:
+        """Fail closed, match everything equivalent."""
+        spec = obj.setdefault("spec", {})
+        fill(spec, failurePolicy="Fail")
+        if constraints := spec.get("matchConstraints"):
+            fill(constraints, matchPolicy="Equivalent")
+            constraints.setdefault("namespaceSelector", {})
+            constraints.setdefault("objectSelector", {})
+            for rule in (
+                *(constraints.get("resourceRules") or ()),
+                *(constraints.get("excludeResourceRules") or ()),
+            ):
+                fill(rule, scope="*")
+
+
+class CustomResourceDefinitionStrategy(Strategy):
+    """CustomResourceDefinitions."""
+
+    tracks_generation = True
+
+    def default(self, obj: Obj) -> None:
+        """Names that follow from the kind; no conversion."""
+        spec = obj.setdefault("spec", {})
+        crd_names = spec.setdefault("names", {})
+        kind = crd_names.get("kind") or ""
+        fill(crd_names, singular=kind.lower(), listKind=f"{kind}List")
+        fill(spec, conversion={"strategy": "None"})
+
+    def prepare_create(self, obj: Obj) -> None:
+        """Nothing is accepted yet; the storage version is known."""
+        super().prepare_create(obj)
+        stored = [v["name"] for v in meta.get(obj, "spec.versions", []) if v.get("storage")]
+        obj["status"] = {
+            "conditions": [],
+            "acceptedNames": {"plural": "", "kind": ""},
+            "storedVersions": stored,
+        }
+
+    def prepare_update(self, new: Obj, old: Obj) -> None:
+        """A new storage version is one more that objects may be stored as."""
+        super().prepare_update(new, old)
+        stored = new.setdefault("status", {}).setdefault("storedVersions", [])
+        for version in meta.get(new, "spec.versions", []):
+            if version.get("storage") and version["name"] not in stored:
+                stored.append(version["name"])
+
+    def check(self, obj: Obj) -> list[Cause]:
+        """The name is PLURAL.GROUP; exactly one version is stored, each has a schema."""
+        spec = obj.get("spec") or {}
+        found: list[Cause] = []
+        wanted = f"{meta.get(spec, 'names.plural', '')}.{spec.get('group', '')}"
+        if meta.name(obj) != wanted:
+            told = 'must be spec.names.plural+"."+spec.group'
+            found.append(causes.invalid("metadata.name", meta.name(obj), told))
+        if spec.get("scope") not in ("Cluster", "Namespaced"):
+            found.append(causes.not_supported("spec.scope", spec.get("scope"), ("Cluster", "Namespaced")))
+        versions = spec.get("versions") or []
+        if sum(bool(v.get("storage")) for v in versions) != 1:
+            told = "must have exactly one version marked as storage version"
+            found.append(causes.invalid("spec.versions", [v.get("name") for v in versions], told))
+        for at, version in enumerate(versions):
+            if not meta.get(version, "schema.openAPIV3Schema"):
+                where = f"spec.versions[{at}].schema.openAPIV3Schema"
+                found.append(causes.required(where, "schemas are required"))
+        return found
+
+    def check_update(self, new: Obj, old: Obj) -> list[Cause]:
+        """Group, scope and kind are for life."""
+        return [
+            cause
+            for field in ("group", "scope", "names.kind")
+            for cause in causes.immutable(
+                f"spec.{field}", meta.get(new, f"spec.{field}"), meta.get(old, f"spec.{field}")
+            )
+        ]
+
+
+class APIServiceStrategy(Strategy):
+    """APIServices: a group and version served by this server or another one."""
+
+    name_rule = staticmethod(names.path_segment)
+
+    def default(self, obj: Obj) -> None:
+        """HTTPS."""
+        if service := meta.get(obj, "spec.service"):
+            fill(service, port=443)
+
+    def prepare_create(self, obj: Obj) -> None:
+        """What the server serves itself is available at once."""
+        super().prepare_create(obj)
+        obj["status"] = {}
+        if not meta.get(obj, "spec.service"):
+            local: dict[str, Any] = {"type": "Available", "status": "True", "reason": "Local"}
+            local["message"] = "Local APIServices are always available"
+            local["lastTransitionTime"] = meta.now()
+            obj["status"]["conditions"] = [local]
+
+    def check(self, obj: Obj) -> list[Cause]:
+        """The name is VERSION.GROUP; priorities are positive."""
+        spec = obj.get("spec") or {}
+        wanted = f"{spec.get('version', '')}.{spec.get('group', '')}"
+        found: list[Cause] = []
+        if meta.name(obj) != wanted:
+            told = f'must be `spec.version+"."+spec.group`: {causes.shown(wanted)}'
+            found.append(causes.invalid("metadata.name", meta.name(obj), told))
+        for field, limit in (("groupPriorityMinimum", 20000), ("versionPriority", 1000)):
+            value = spec.get(field, 0)
+            if not 0 < value <= limit:
+                told = f"must be positive and less than {limit}"
+                found.append(causes.invalid(f"spec.{field}", value, told))
+        return found
