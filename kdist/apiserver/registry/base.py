@@ -36,6 +36,8 @@ class Strategy:
     orphans_by_default: ClassVar[bool] = False
     #: Whether metadata.generation counts changes of everything but metadata and status.
     tracks_generation: ClassVar[bool] = False
+    #: The status of a new object, for resources with a status of their own.
+    initial_status: ClassVar[Obj] = {}
     #: The grammar of metadata.name.
     name_rule = staticmethod(names.dns_subdomain)
 
@@ -51,7 +53,7 @@ class Strategy:
     def prepare_create(self, obj: Obj) -> None:
         """Reset what a user cannot set on create: the status, the generation."""
         if "status" in self.resource.subresources:
-            obj.pop("status", None)
+            obj["status"] = deepcopy(self.initial_status)
         if self.tracks_generation:
             obj.setdefault("metadata", {})["generation"] = 1
 

@@ -68,7 +68,8 @@ class JobStrategy(Strategy):
         labels.update(dict.fromkeys(_NAME_LABELS, metadata.get("name", "")))
         selector = spec.setdefault("selector", {}).setdefault("matchLabels", {})
         selector[_UID_LABELS[0]] = metadata.get("uid", "")
-        spec.setdefault("manualSelector", False)
+        if not metadata.get("labels"):
+            metadata["labels"] = dict(labels)
 
     def check(self, obj: Obj) -> list[Cause]:
         """Numbers, completion mode, template."""

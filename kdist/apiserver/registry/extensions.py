@@ -62,9 +62,7 @@ class AdmissionPolicyStrategy(Strategy):
         spec = obj.setdefault("spec", {})
         fill(spec, failurePolicy="Fail")
         if constraints := spec.get("matchConstraints"):
-            fill(constraints, matchPolicy="Equivalent")
-            constraints.setdefault("namespaceSelector", {})
-            constraints.setdefault("objectSelector", {})
+            _default_match(constraints)
             for rule in (
                 *(constraints.get("resourceRules") or ()),
                 *(constraints.get("excludeResourceRules") or ()),

@@ -20,6 +20,12 @@ class PodDisruptionBudgetStrategy(Strategy):
 
     tracks_generation = True
     allow_unconditional_update: ClassVar[bool] = False
+    initial_status: ClassVar[Obj] = {
+        "disruptionsAllowed": 0,
+        "currentHealthy": 0,
+        "desiredHealthy": 0,
+        "expectedPods": 0,
+    }
 
     def check(self, obj: Obj) -> list[Cause]:
         """Either a minimum or a maximum, as a count or a percentage."""
@@ -37,6 +43,8 @@ class PodDisruptionBudgetStrategy(Strategy):
 
 class HorizontalPodAutoscalerStrategy(Strategy):
     """HorizontalPodAutoscalers, both versions."""
+
+    initial_status: ClassVar[Obj] = {"currentReplicas": 0, "desiredReplicas": 0}
 
     def default(self, obj: Obj) -> None:
         """At least one replica, 80% CPU."""

@@ -37,8 +37,6 @@ def _descend(value: Any, schema: Schema, path: str, found: list[Cause]) -> None:
     elif schema.kind == "array" and schema.items is not None and schema.items.kind == "object":
         for at, item in enumerate(value or ()):
             _object(item, schema.items, f"{path}[{at}]", found)
-    elif schema.kind == "string" and value == "" and path.endswith(".name"):
-        found.append(causes.required(path))
 
 
 def _absent(schema: Schema, path: str, field: str, found: list[Cause]) -> None:

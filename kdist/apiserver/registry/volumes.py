@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from kdist.api import meta, quantity
 from kdist.api.errors import Cause
 from kdist.api.meta import Obj
@@ -50,7 +52,7 @@ class PersistentVolumeStrategy(Strategy):
     def prepare_create(self, obj: Obj) -> None:
         """Pending until the binder has seen it."""
         super().prepare_create(obj)
-        obj["status"] = {"phase": "Pending"}
+        obj["status"] = {"phase": "Pending", "lastPhaseTransitionTime": meta.now()}
 
     def check(self, obj: Obj) -> list[Cause]:
         """Access modes, capacity, exactly one source."""
@@ -188,8 +190,6 @@ class StorageClassStrategy(Strategy):
 class CSIDriverStrategy(Strategy):
     """CSIDrivers."""
 
-    tracks_generation = True
-
     def default(self, obj: Obj) -> None:
         """What a driver without further words is taken for."""
         fill(
@@ -231,6 +231,8 @@ class CSINodeStrategy(Strategy):
 
 class VolumeAttachmentStrategy(Strategy):
     """VolumeAttachments: the spec is for life."""
+
+    initial_status: ClassVar[Obj] = {"attached": False}
 
     def check_update(self, new: Obj, old: Obj) -> list[Cause]:
         """Attach something else by another object."""

@@ -153,6 +153,8 @@ def _check_rollout(spec: Obj) -> Iterator[Cause]:
 class ReplicaSetStrategy(WorkloadStrategy):
     """ReplicaSets."""
 
+    initial_status: ClassVar[Obj] = {"replicas": 0}
+
     def default(self, obj: Obj) -> None:
         """One replica."""
         super().default(obj)
@@ -202,6 +204,8 @@ class ReplicationControllerStrategy(ReplicaSetStrategy):
 
 class StatefulSetStrategy(WorkloadStrategy):
     """StatefulSets."""
+
+    initial_status: ClassVar[Obj] = {"replicas": 0, "availableReplicas": 0}
 
     def default(self, obj: Obj) -> None:
         """One replica, in order, rolled one by one, volumes kept."""
@@ -256,6 +260,13 @@ class StatefulSetStrategy(WorkloadStrategy):
 
 class DaemonSetStrategy(WorkloadStrategy):
     """DaemonSets."""
+
+    initial_status: ClassVar[Obj] = {
+        "currentNumberScheduled": 0,
+        "numberMisscheduled": 0,
+        "desiredNumberScheduled": 0,
+        "numberReady": 0,
+    }
 
     def default(self, obj: Obj) -> None:
         """Rolled one node at a time."""
