@@ -1,0 +1,1 @@
+"""Deployments: one template after another, without losing the service."""

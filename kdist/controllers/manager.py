@@ -1,0 +1,47 @@
+"""Runs controllers side by side over shared informers."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+
+from kdist.client.informer import InformerFactory
+from kdist.client.rest import Client
+from kdist.config.controller_manager import ControllerManagerSettings
+from kdist.controllers.base import Context, Controller
+from kdist.controllers.deployment.controller import DeploymentController
+from kdist.controllers.replicaset.controller import ReplicaSetController, ReplicationControllerController
+from kdist.telemetry import log as telemetry_log
+
+log = telemetry_log.get(__name__)
+
+CONTROLLERS: tuple[type[Controller], ...] = (
+    DeploymentController,
+    ReplicaSetController,
+    ReplicationControllerController,
+)
+
+
+class UnknownController(ValueError):
+    """``--controllers`` names one that does not exist."""
+
+
+def select(names: Iterable[str]) -> list[type[Controller]]:
+    """The controllers that ``--controllers`` asks for. Raises UnknownController."""
+    names = list(names)
+    known = {c.name for c in CONTROLLERS}
+    if unknown := {n.removeprefix("-") for n in names} - known - {"*"}:
+        raise UnknownController(f"no such controller: {', '.join(sorted(unknown))}")
+    return [c for c in CONTROLLERS if ("*" in names or c.name in names) and f"-{c.name}" not in names]
+
+
+async def run_controllers(client: Client, settings: ControllerManagerSettings) -> None:
+    """Run the chosen controllers until cancelled."""
+    informers = InformerFactory(client)
+    context = Context(client, informers, settings)
+    controllers = [kind(context) for kind in select(settings.controllers)]
+    async with asyncio.TaskGroup() as group:
+        await informers.run_all(group)
+        for controller in controllers:
+            group.create_task(controller.run(), name=controller.name)
+        log.info("controllers started", count=len(controllers))
