@@ -23,7 +23,9 @@ from kdist.agent.pods.interrupts import Pausable
 from kdist.agent.pods.observed import Observed
 from kdist.agent.probes.handlers import Target
 from kdist.api import meta
+from kdist.api.errors import ApiError
 from kdist.api.meta import Obj
+from kdist.client.rest import Unreachable
 from kdist.telemetry import log as telemetry
 
 log = telemetry.get(__name__)
@@ -71,7 +73,7 @@ class Executor:
         try:
             handler = await self._host.cluster.runtime_handler(runtime_class) if runtime_class else ""
             await self._host.cri.run_sandbox(wanted, handler)
-        except (errors.CriError, env.ConfigError) as error:
+        except (errors.CriError, env.ConfigError, ApiError, Unreachable) as error:
             message = f"Failed to create pod sandbox: {error}"
             self._record("", "Warning", "FailedCreatePodSandBox", message)
             raise ActionError("", "FailedCreatePodSandBox", message) from error
@@ -143,7 +145,7 @@ class Executor:
             return await self._pausable(self._host.images.ensure(self.pod, container, record))
         except ImageError as error:
             raise ActionError(name, error.reason, str(error), error.retry_after) from error
-        except errors.CriError as error:
+        except (errors.CriError, ApiError, Unreachable) as error:
             raise ActionError(name, "ImageInspectError", str(error)) from error
 
     async def _container_config(
@@ -151,7 +153,7 @@ class Executor:
     ) -> pb.ContainerConfig:
         try:
             return await self._unchecked_config(container, image, attempt, observed)
-        except (env.ConfigError, OSError) as error:
+        except (env.ConfigError, ApiError, Unreachable, OSError) as error:
             self._record(container["name"], "Warning", "Failed", f"Error: {error}")
             raise ActionError(container["name"], "CreateContainerConfigError", str(error)) from error
 
@@ -162,8 +164,10 @@ class Executor:
         ips = observed.sandbox.ips if observed.sandbox else ()
         if specs.host_network(self.pod):
             ips = node.host_ips
-        variables = await env.environment(self.pod, container, host.env_facts(ips), host.cluster)
-        found = mounts.volume_mounts(container, self.volumes, variables)
+        known = await self._pausable(host.env_facts(self.pod, ips))
+        variables = await env.environment(self.pod, container, known, host.cluster)
+        subpaths = host.paths(self._uid).directory / "volume-subpaths"
+        found = mounts.volume_mounts(container, self.volumes, variables, subpaths)
         found += mounts.hosts_mount(self.pod, container, self._write_hosts(ips))
         found.append(mounts.message_mount(container, self._message_file(container)))
         target = observed.newest(container.get("targetContainerName") or "")

@@ -57,6 +57,15 @@ class RuntimeCache:
         """Every pod that the runtime has anything of."""
         return list(self._pods)
 
+    def is_running(self, container_id: str) -> bool:
+        """Whether a container runs, as far as is known."""
+        container = self._containers.get(container_id)
+        return container is not None and container.running
+
+    def running(self) -> Iterable[Container]:
+        """Every container that runs."""
+        return [c for c in self._containers.values() if c.running]
+
     async def refresh(self, uid: str) -> Observed:
         """Ask the runtime about one pod now. Raises CriError."""
         turn = self._next_turn()

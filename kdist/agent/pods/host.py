@@ -10,31 +10,16 @@ from pathlib import Path
 from typing import Protocol
 
 from kdist.agent.cgroups import CgroupDriver
+from kdist.agent.cluster import Cluster
 from kdist.agent.cri.client import CriClient
 from kdist.agent.images import Images
 from kdist.agent.interfaces import VolumeManager
 from kdist.agent.pods import names, paths
 from kdist.agent.pods.cache import RuntimeCache
-from kdist.agent.pods.env import Configs, EnvFacts
+from kdist.agent.pods.env import EnvFacts
 from kdist.agent.probes.handlers import Handlers
 from kdist.agent.probes.prober import Prober
 from kdist.api.meta import Obj
-
-
-class Cluster(Configs, Protocol):
-    """What a pod's configuration asks of the API; a node without an API has nothing."""
-
-    def services(self) -> tuple[Obj, ...]:
-        """Every Service that is known, for environment variables."""
-        ...
-
-    async def runtime_handler(self, runtime_class: str) -> str:
-        """The handler of a RuntimeClass. Raises ConfigError when there is none of that name."""
-        ...
-
-    def ready_for(self, pod: Obj) -> bool:
-        """Whether Services are known well enough to start the pod."""
-        ...
 
 
 class Recorder(Protocol):
@@ -112,14 +97,14 @@ class Host:
         """The pod's directories."""
         return paths.PodPaths(self.node.root, uid)
 
-    def env_facts(self, pod_ips: tuple[str, ...]) -> EnvFacts:
+    async def env_facts(self, pod: Obj, pod_ips: tuple[str, ...]) -> EnvFacts:
         """What environment variables may refer to."""
         return EnvFacts(
             node_name=self.node.name,
             host_ips=self.node.host_ips,
             pod_ips=pod_ips,
             allocatable=self.node.allocatable,
-            services=self.cluster.services(),
+            services=await self.cluster.services(pod),
         )
 
     def record(self, pod: Obj, container: str, type: str, reason: str, message: str) -> None:

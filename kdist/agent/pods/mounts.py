@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
 from kdist.agent.cri import cri_pb2 as pb
-from kdist.agent.interfaces import HostMount
+from kdist.agent.interfaces import HostMount, VolumeError
 from kdist.agent.pods import spec as specs
 from kdist.agent.pods.env import ConfigError
+from kdist.agent.volumes import subpath
 from kdist.api import pods as api_pods
 from kdist.api.meta import Obj
 
@@ -20,10 +20,12 @@ _PROPAGATION = {
 DEFAULT_MESSAGE_PATH = "/dev/termination-log"
 
 
-def volume_mounts(container: Obj, volumes: Mapping[str, HostMount], env: Mapping[str, str]) -> list[pb.Mount]:
-    """The container's volumeMounts. Raises ConfigError; makes a missing subPath directory."""
+def volume_mounts(
+    container: Obj, volumes: Mapping[str, HostMount], env: Mapping[str, str], subpaths: Path
+) -> list[pb.Mount]:
+    """The container's volumeMounts; a subPath is bound below ``subpaths``. Raises ConfigError."""
     mounts = []
-    for wanted in container.get("volumeMounts") or ():
+    for at, wanted in enumerate(container.get("volumeMounts") or ()):
         volume = volumes.get(wanted["name"])
         if volume is None:
             raise ConfigError(f'cannot find volume "{wanted["name"]}" to mount into container')
@@ -31,7 +33,7 @@ def volume_mounts(container: Obj, volumes: Mapping[str, HostMount], env: Mapping
         mounts.append(
             pb.Mount(
                 container_path=_absolute(wanted["mountPath"]),
-                host_path=str(sub_path(volume.path, sub) if sub else volume.path),
+                host_path=str(_bound(volume, sub, subpaths / wanted["name"] / container["name"] / str(at))),
                 readonly=bool(wanted.get("readOnly")) or volume.read_only,
                 propagation=_PROPAGATION.get(wanted.get("mountPropagation") or "", pb.PROPAGATION_PRIVATE),
             )
@@ -43,19 +45,13 @@ def _absolute(path: str) -> str:
     return path if path.startswith("/") else f"/{path}"
 
 
-def sub_path(root: Path, sub: str) -> Path:
-    """The real path of ``sub`` below a volume; a missing directory is made. Raises ConfigError."""
-    if sub.startswith("/") or ".." in Path(sub).parts:
-        raise ConfigError(f'subPath "{sub}" must be relative and must not contain ".."')
-    real_root = Path(os.path.realpath(root))
-    target = Path(os.path.realpath(real_root / sub))
-    # A symbolic link that a container left in the volume must not lead out of it.
-    if not target.is_relative_to(real_root):
-        raise ConfigError(f'subPath "{sub}" leads out of its volume')
-    if not target.exists():
-        mode = real_root.stat().st_mode & 0o7777
-        target.mkdir(parents=True, exist_ok=True)
-        target.chmod(mode)
+def _bound(volume: HostMount, sub: str, target: Path) -> Path:
+    if not sub:
+        return volume.path
+    try:
+        subpath.bind(volume.path, sub, target, create=not volume.read_only)
+    except VolumeError as error:
+        raise ConfigError(str(error)) from error
     return target
 
 

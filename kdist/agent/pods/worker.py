@@ -25,7 +25,9 @@ from kdist.agent.pods.observed import Observed
 from kdist.agent.probes.prober import Verdicts
 from kdist.api import meta
 from kdist.api import pods as api_pods
+from kdist.api.errors import ApiError
 from kdist.api.meta import Obj
+from kdist.client.rest import Unreachable
 from kdist.telemetry import log as telemetry
 
 log = telemetry.get(__name__)
@@ -149,7 +151,7 @@ class PodWorker:
         except ActionError as error:
             self._note(error)
             return self._next_retry()
-        except (errors.CriError, VolumeError, OSError) as error:
+        except (errors.CriError, VolumeError, ApiError, Unreachable, OSError) as error:
             log.warning("pod cannot be brought to its state", error=error)
             return self._next_retry()
         except Exception:  # The supervisor: a defect with one pod must not stop the others.

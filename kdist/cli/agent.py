@@ -1,0 +1,42 @@
+"""``kdist agent``: the composition root of the node agent."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import signal
+
+import click
+
+from kdist.config.agent import AgentSettings
+from kdist.config.base import settings_options
+
+
+@click.command()
+@settings_options(AgentSettings)
+def agent(settings: AgentSettings) -> None:
+    """Run the node agent (kubelet)."""
+    import uvloop
+
+    from kdist.agent.agent import run
+    from kdist.client.kubeconfig import KubeconfigError
+    from kdist.telemetry import log
+
+    log.setup(settings.log_level)
+    # What is imported by now stays for good: the collector need not look at it again.
+    gc.collect()
+    gc.freeze()
+
+    async def main() -> None:
+        task = asyncio.create_task(run(settings), name="agent")
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, task.cancel)
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+    try:
+        uvloop.run(main())
+    except (ValueError, KubeconfigError) as error:
+        raise click.UsageError(str(error)) from error
