@@ -19,7 +19,7 @@ def net(settings: NetSettings) -> None:
     if settings.encapsulation not in ENCAPSULATIONS:
         raise click.BadParameter(f"one of {', '.join(ENCAPSULATIONS)}", param_hint="--encapsulation")
     logs.setup(settings.log_level)
-    running.until_stopped(_run(settings))
+    running.until_stopped(_run(settings), stock_loop=True)
 
 
 async def _run(settings: NetSettings) -> None:

@@ -9,8 +9,14 @@ from collections.abc import Coroutine
 from typing import Any
 
 
-def until_stopped(main: Coroutine[Any, Any, None]) -> None:
-    """Run ``main``; a signal cancels it, and its own clean-up is waited for."""
+def until_stopped(main: Coroutine[Any, Any, None], *, stock_loop: bool = False) -> None:
+    """Run ``main``; a signal cancels it, and its own clean-up is waited for.
+
+    ``stock_loop`` takes asyncio's own loop: uvloop does not know netlink sockets.
+    """
+    if stock_loop:
+        asyncio.run(_supervise(main))
+        return
     import uvloop  # imported late, so that --help is quick
 
     uvloop.run(_supervise(main))
