@@ -10,7 +10,12 @@ from kdist.client.rest import Client
 from kdist.config.controller_manager import ControllerManagerSettings
 from kdist.controllers.base import Context, Controller
 from kdist.controllers.deployment.controller import DeploymentController
+from kdist.controllers.persistentvolume.controller import PersistentVolumeController
 from kdist.controllers.replicaset.controller import ReplicaSetController, ReplicationControllerController
+from kdist.controllers.volumeprotection.controller import (
+    ClaimProtectionController,
+    VolumeProtectionController,
+)
 from kdist.telemetry import log as telemetry_log
 
 log = telemetry_log.get(__name__)
@@ -19,6 +24,9 @@ CONTROLLERS: tuple[type[Controller], ...] = (
     DeploymentController,
     ReplicaSetController,
     ReplicationControllerController,
+    PersistentVolumeController,
+    ClaimProtectionController,
+    VolumeProtectionController,
 )
 
 

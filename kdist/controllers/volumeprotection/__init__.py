@@ -1,0 +1,1 @@
+"""Keeps volumes and claims that are in use: their protection finalizers go only when nobody uses them."""
