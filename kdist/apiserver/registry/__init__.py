@@ -63,6 +63,7 @@ _STRATEGIES: dict[tuple[str, str], type[Strategy]] = {
     ("apiregistration.k8s.io", "apiservices"): extensions.APIServiceStrategy,
     (_ADMISSION, "mutatingwebhookconfigurations"): extensions.WebhookStrategy,
     (_ADMISSION, "validatingadmissionpolicies"): extensions.AdmissionPolicyStrategy,
+    (_ADMISSION, "validatingadmissionpolicybindings"): extensions.AdmissionPolicyBindingStrategy,
     (_ADMISSION, "validatingwebhookconfigurations"): extensions.WebhookStrategy,
     (_FLOW, "flowschemas"): policies.FlowSchemaStrategy,
     (_FLOW, "prioritylevelconfigurations"): policies.PriorityLevelStrategy,

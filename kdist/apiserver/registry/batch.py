@@ -64,6 +64,7 @@ class JobStrategy(Strategy):
             return
         template = spec["template"].setdefault("metadata", {})
         labels = template.setdefault("labels", {})
+        spec.setdefault("manualSelector", False)
         labels.update(dict.fromkeys(_UID_LABELS, metadata.get("uid", "")))
         labels.update(dict.fromkeys(_NAME_LABELS, metadata.get("name", "")))
         selector = spec.setdefault("selector", {}).setdefault("matchLabels", {})

@@ -63,11 +63,26 @@ class AdmissionPolicyStrategy(Strategy):
         fill(spec, failurePolicy="Fail")
         if constraints := spec.get("matchConstraints"):
             _default_match(constraints)
-            for rule in (
-                *(constraints.get("resourceRules") or ()),
-                *(constraints.get("excludeResourceRules") or ()),
-            ):
-                fill(rule, scope="*")
+
+
+class AdmissionPolicyBindingStrategy(Strategy):
+    """ValidatingAdmissionPolicyBindings."""
+
+    tracks_generation = True
+
+    def default(self, obj: Obj) -> None:
+        """Match everything equivalent."""
+        if resources := meta.get(obj, "spec.matchResources"):
+            _default_match(resources)
+
+
+def _default_match(resources: Obj) -> None:
+    fill(resources, matchPolicy="Equivalent")
+    resources.setdefault("namespaceSelector", {})
+    resources.setdefault("objectSelector", {})
+    for field in ("resourceRules", "excludeResourceRules"):
+        for rule in resources.get(field) or ():
+            fill(rule, scope="*")
 
 
 class CustomResourceDefinitionStrategy(Strategy):
