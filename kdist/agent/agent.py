@@ -28,6 +28,7 @@ from kdist.agent.pods.manager import PodManager
 from kdist.agent.probes.handlers import Handlers
 from kdist.agent.probes.prober import Prober
 from kdist.agent.runtime import NodeRuntime
+from kdist.agent.server import node as node_server
 from kdist.agent.sources.local import LocalPublisher, LogRecorder
 from kdist.agent.sources.static import StaticPods
 from kdist.agent.uplink import Uplink
@@ -160,8 +161,17 @@ class Agent:
             if self._uplink is not None:
                 self._uplink.start(group, manager.set)
                 self._start_registrar(group, self._uplink.client)
+                group.create_task(self._serve(self._uplink.client), name="https server")
             self._start_upkeep(group, manager, static)
             log.info("agent is running", node=self._node.name, api=self._uplink is not None)
+
+    async def _serve(self, client: Client) -> None:
+        """Answer the API server on the node's port; who may ask is the API's to say."""
+        addresses = self._node.addresses
+        async with node_server.serving(
+            self._settings, self.runtime, client, addresses=addresses, healthy=self.runtime_check
+        ):
+            await asyncio.Event().wait()
 
     def _start_registrar(self, group: asyncio.TaskGroup, client: Client) -> None:
         directory = self._settings.root_dir / "plugins_registry"

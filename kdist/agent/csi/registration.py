@@ -16,6 +16,7 @@ from kdist.agent.csi import csinode
 from kdist.agent.csi.client import CsiError, Driver, Registration
 from kdist.agent.csi.drivers import Drivers
 from kdist.api.errors import ApiError
+from kdist.client.rest import Unreachable
 from kdist.telemetry import log
 
 _log = log.get(__name__)
@@ -92,7 +93,7 @@ class Registrar:
         registration = Registration(str(path))
         try:
             name = await self._introduce(registration)
-        except (CsiError, ApiError, OSError) as error:
+        except (CsiError, ApiError, Unreachable, OSError) as error:
             _log.warning("plug-in not registered", socket=path, reason=error)
             return False
         finally:
@@ -122,7 +123,7 @@ class Registrar:
                 about.max_volumes_per_node,
             )
             await csinode.publish(self._api, self._node_name, info.name, on_node)
-        except (CsiError, ApiError) as error:
+        except (CsiError, ApiError, Unreachable) as error:
             await driver.close()
             await registration.notify(str(error))
             raise
@@ -136,7 +137,7 @@ class Registrar:
         if name is not None and name not in (n for p, n in self._names.items() if p != path):
             try:
                 await csinode.publish(self._api, self._node_name, name, None)
-            except ApiError as error:
+            except (ApiError, Unreachable) as error:
                 _log.warning("CSI driver not taken from CSINode", driver=name, reason=error)
                 return False
             await self._drivers.drop(name)

@@ -10,6 +10,7 @@ from typing import Any
 
 from aiohttp import web
 
+from kdist.agent.cri.errors import CriError
 from kdist.agent.interfaces import ContainerNotFound, Runtime
 from kdist.agent.server.access import Access, AuthenticationFailed, Refused, attributes
 from kdist.agent.server.handlers import Handlers
@@ -17,6 +18,7 @@ from kdist.agent.server.logformat import BadOption
 from kdist.agent.server.streams import Streams
 from kdist.agent.server.tunnel import StreamRefused
 from kdist.api.errors import ApiError
+from kdist.client.rest import Unreachable
 from kdist.telemetry import log
 
 _log = log.get(__name__)
@@ -30,6 +32,8 @@ _STATUSES: dict[type[Exception], int] = {
     ContainerNotFound: 404,
     StreamRefused: 500,
     ApiError: 500,
+    Unreachable: 500,
+    CriError: 500,
     OSError: 500,
 }
 # A stream in use holds up the shutdown this long at most.

@@ -18,6 +18,7 @@ from kdist.agent.volumes.tokens import Tokens
 from kdist.api import meta
 from kdist.api.errors import ApiError
 from kdist.api.meta import Obj
+from kdist.client.rest import Unreachable
 
 
 class Volumes:
@@ -102,7 +103,7 @@ class Volumes:
             await self._csi.unmount_pod(pod_uid)
             mounts.remove_tree(self._layout.volumes(pod_uid))
             mounts.remove_tree(self._layout.devices(pod_uid))
-        except (OSError, ApiError) as error:
+        except (OSError, ApiError, Unreachable) as error:
             raise VolumeError(f"volumes of pod {pod_uid}: {error}") from error
         self._tokens.forget(pod_uid)
         with contextlib.suppress(OSError):  # the pod side may have files of its own there
@@ -122,7 +123,7 @@ def _explained(volume: Obj) -> Iterator[None]:
     """Every failure names its volume."""
     try:
         yield
-    except (OSError, ApiError) as error:
+    except (OSError, ApiError, Unreachable) as error:
         raise VolumeError(f'MountVolume.SetUp failed for volume "{volume["name"]}": {error}') from error
     except VolumeError as error:
         raise VolumeError(f'MountVolume.SetUp failed for volume "{volume["name"]}": {error}') from error

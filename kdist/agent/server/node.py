@@ -1,0 +1,73 @@
+"""The server of a node as its settings describe it: where it listens, its certificate, whom it asks."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path, PurePosixPath
+
+from kdist.agent.interfaces import Runtime
+from kdist.agent.server import app
+from kdist.agent.server.access import Access, Reviews
+from kdist.config.agent import AgentSettings
+from kdist.pki import issue
+from kdist.pki.plan import AuthoritySpec, LeafSpec
+from kdist.telemetry import log
+
+_log = log.get(__name__)
+
+
+@contextlib.asynccontextmanager
+async def serving(
+    settings: AgentSettings,
+    runtime: Runtime,
+    reviews: Reviews,
+    *,
+    addresses: tuple[str, ...],
+    healthy: Callable[[], str | None] = lambda: None,
+) -> AsyncIterator[None]:
+    """Serve while the block runs. ValueError for certificates that cannot be used; OSError for a taken port."""
+    certificate, key = serving_certificate(settings, addresses)
+    try:
+        tls = app.tls_context(certificate, key, settings.client_ca_file)
+    except OSError as error:  # ssl.SSLError among them
+        raise ValueError(f"the serving certificate or the client CA cannot be used: {error}") from error
+    shown = {k: str(v) for k, v in dataclasses.asdict(settings).items()}
+    async with app.serve(
+        runtime,
+        Access(reviews, runtime.node_name),
+        address=settings.address,
+        port=settings.port,
+        tls=tls,
+        root=settings.root_dir,
+        configuration=shown,
+        healthy=healthy,
+    ):
+        _log.info("serving", address=settings.address, port=settings.port)
+        yield
+
+
+def serving_certificate(settings: AgentSettings, addresses: tuple[str, ...]) -> tuple[Path, Path]:
+    """The certificate's and the key's file; a node that was given none makes its own, anew at every start."""
+    if settings.tls_cert_file is not None and settings.tls_private_key_file is not None:
+        return settings.tls_cert_file, settings.tls_private_key_file
+    directory = settings.root_dir / "pki"
+    directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+    name = f"{settings.node_name}-ca"
+    authority = issue.create_authority(AuthoritySpec(name, name, PurePosixPath(directory)))
+    leaf = LeafSpec(
+        "kubelet-server",
+        name,
+        settings.node_name,
+        None,
+        server=True,
+        client=False,
+        hosts=(settings.node_name, *addresses),
+    )
+    pair = issue.issue(leaf, authority)
+    certificate, key = directory / "kubelet.crt", directory / "kubelet.key"
+    certificate.write_bytes(pair.certificate + authority.certificate)
+    key.touch(mode=0o600)
+    key.write_bytes(pair.key)
+    return certificate, key
