@@ -23,7 +23,7 @@ log = telemetry.get(__name__)
 RELIST_WITH_EVENTS = 10.0
 RELIST_ALONE = 1.0
 # containerd's stream can be ahead of its CRI records: look again after these pauses.
-_SETTLE = (0.0, 0.02, 0.05, 0.1, 0.3)
+_SETTLE = (0.0, 0.01, 0.03, 0.06, 0.1, 0.2, 0.4, 1.0)
 _STATES = {
     pb.CONTAINER_CREATED: State.CREATED,
     pb.CONTAINER_RUNNING: State.RUNNING,
@@ -158,7 +158,7 @@ class RuntimeCache:
     async def watch(self) -> None:
         """Follow the runtime until cancelled: events when it has them, relists always."""
         async with asyncio.TaskGroup() as group:
-            events = group.create_task(self._follow_events(), name="runtime events")
+            events = group.create_task(self._follow_events(group), name="runtime events")
             while True:
                 try:
                     await self.relist()
@@ -167,13 +167,11 @@ class RuntimeCache:
                 streaming = not events.done() and self.listed.is_set()
                 await asyncio.sleep(RELIST_WITH_EVENTS if streaming else RELIST_ALONE)
 
-    async def _follow_events(self) -> None:
+    async def _follow_events(self, group: asyncio.TaskGroup) -> None:
         while True:
             try:
                 async for ended in self._cri.container_exits():
-                    uid = self._owner.get(ended)
-                    if uid is not None:
-                        await self._settle(uid, ended)
+                    group.create_task(self._settle(ended), name="runtime event")
             except errors.CriUnimplemented:
                 log.warning("the container runtime has no events: listing every second")
                 return
@@ -181,14 +179,23 @@ class RuntimeCache:
                 log.info("runtime events ended", error=error)
             await asyncio.sleep(0.5)
 
-    async def _settle(self, uid: str, ended: str) -> None:
+    async def _settle(self, ended: str) -> None:
+        """Look until the records agree that this container or sandbox has ended; then tell."""
         for pause in _SETTLE:
             await asyncio.sleep(pause)
-            observed = await self.refresh(uid)
+            # A short-lived process may be over before its worker has even seen it running.
+            uid = self._owner.get(ended)
+            if uid is None:
+                continue
+            try:
+                observed = await self.refresh(uid)
+            except errors.CriError as error:
+                log.info("an ended container cannot be looked at", container=ended, error=error)
+                return
             running = any(c.id == ended for c in observed.running)
             if not running and not any(s.id == ended and s.ready for s in observed.sandboxes):
-                break
-        self._on_change(uid)
+                self._on_change(uid)
+                return
 
 
 def _fingerprint(sandboxes: Iterable[pb.PodSandbox], containers: Iterable[pb.Container]) -> _Fingerprint:
