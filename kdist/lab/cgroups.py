@@ -74,10 +74,14 @@ def _members(group: Path) -> Iterator[int]:
 
 def kill(lab: Lab, host: Host) -> None:
     """Kill every process of the host and wait until they are gone. LabError when some cannot be killed."""
+    _kill_all(host_groups(lab, host))
+
+
+def _kill_all(groups: list[Path]) -> None:
     deadline = time.monotonic() + KILL_SECONDS
-    while pids := processes(lab, host):
+    while pids := {pid for group in groups for pid in _members(group)}:
         if time.monotonic() > deadline:
-            raise LabError(f"host {host.name}: processes {sorted(pids)} do not die")
+            raise LabError(f"processes {sorted(pids)} in {groups[0]} do not die")
         for pid in pids:
             try:
                 os.kill(pid, signal.SIGKILL)
@@ -86,20 +90,25 @@ def kill(lab: Lab, host: Host) -> None:
         time.sleep(0.01)
 
 
+def clear(lab: Lab) -> None:
+    """Kill whatever runs under the lab's name, of hosts known or not, and remove its groups."""
+    groups = [hierarchy / lab.netns for hierarchy in hierarchies()]
+    _kill_all(groups)
+    _remove_all(groups)
+
+
 def remove(lab: Lab, host: Host) -> None:
     """Remove the host's groups. LabError when one is still busy."""
-    for group in host_groups(lab, host):
+    _remove_all(host_groups(lab, host))
+
+
+def _remove_all(groups: list[Path]) -> None:
+    for group in groups:
         deadline = time.monotonic() + KILL_SECONDS
         while group.exists() and not _remove_tree(group):
             if time.monotonic() > deadline:
                 raise LabError(f"cgroup {group} is still in use")
             time.sleep(0.02)
-
-
-def remove_lab(lab: Lab) -> None:
-    """Remove the lab's own group, once those of its hosts are gone."""
-    for hierarchy in hierarchies():
-        _remove_tree(hierarchy / lab.netns)
 
 
 def _remove_tree(group: Path) -> bool:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from kdist.config.lab import LabSettings
 from kdist.lab import base, cgroups, hosts, inventory, network, ssh
-from kdist.lab.plan import Host, Lab, check_name, lab_path, plan_lab
+from kdist.lab.plan import STATE_FILE, Host, Lab, check_name, lab_path, plan_lab
 from kdist.lab.process import LabError, require, run
 
 TOOLS = {
@@ -23,7 +23,6 @@ TOOLS = {
     "ssh-keygen": "openssh-client",
     "nsenter": "util-linux",
 }
-STATE_FILE = "lab.json"
 
 Report = Callable[[str], None]
 
@@ -72,7 +71,7 @@ def up(settings: LabSettings, report: Report) -> Lab:
     with base.locked(settings.dir / "lock"):
         ssh.ensure_key(settings.dir)
         lab = _reconcile(lab)
-        network.create(lab)
+        _claim(lab)
     if not Path(lab.base).exists():
         report(f"building the {lab.suite} base image, once; about a minute")
         base.ensure_base(settings.dir, settings.suite)
@@ -88,7 +87,7 @@ def up(settings: LabSettings, report: Report) -> Lab:
 
 def start(lab: Lab, host: Host, report: Report) -> None:
     """Switch one host on and wait until it takes ssh connections."""
-    network.create(lab)
+    _claim(lab)
     hosts.start(lab, host, report)
     hosts.wait_for_ssh(lab, [host])
 
@@ -105,6 +104,20 @@ def _reconcile(wanted: Lab) -> Lab:
             f"kdist lab down --name {present.name}, or choose another --name"
         )
     return Lab.from_json({**wanted.to_json(), "base": present.base})
+
+
+def _claim(lab: Lab) -> None:
+    """Make the lab's network, which carries its directory: cgroups and namespaces are named by the lab's name only.
+
+    LabError when a lab of that name lives in another directory. One whose directory was deleted is stopped.
+    """
+    owner = network.owner(lab)
+    if owner is not None and owner != str(lab.path):
+        if owner and Path(owner, STATE_FILE).exists():
+            raise LabError(f"the name {lab.name} is taken by the lab in {owner}: choose another --name")
+        cgroups.clear(lab)
+        network.remove(lab)
+    network.create(lab)
 
 
 def _save(lab: Lab) -> None:
@@ -124,7 +137,7 @@ def down(directory: Path, name: str, *, purge: bool = False) -> bool:
         lab = load(directory, name)
         _each(lab.hosts, lambda host: hosts.remove(lab, host))
         network.remove(lab)
-        cgroups.remove_lab(lab)
+        cgroups.clear(lab)
         _remove_inventory(Path(lab.inventory))
         shutil.rmtree(lab.path)
     if purge:

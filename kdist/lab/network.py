@@ -31,10 +31,19 @@ def create(lab: Lab) -> None:
     lines = (
         "link set lo up",
         f"link add {BRIDGE} type bridge",
+        f"link set {BRIDGE} alias {lab.path}",
         f"addr add {lab.gateway}/{lab.prefix_length} dev {BRIDGE}",
         f"link set {BRIDGE} up",
     )
     run("ip", "-n", lab.netns, "-batch", "-", input="\n".join(lines) + "\n")
+
+
+def owner(lab: Lab) -> str | None:
+    """The directory of the lab that has this name's namespace; empty when nothing says so, None when there is none."""
+    if not (NETNS_DIR / lab.netns).exists():
+        return None
+    links = json.loads(run("ip", "-n", lab.netns, "-json", "link", "show") or "[]")
+    return next((str(link.get("ifalias", "")) for link in links if link["ifname"] == BRIDGE), "")
 
 
 def remove(lab: Lab) -> None:

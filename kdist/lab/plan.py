@@ -16,6 +16,7 @@ from kdist.config.bundle import SUITES
 from kdist.config.lab import LabSettings
 from kdist.lab.process import LabError
 
+STATE_FILE = "lab.json"
 FIRST_HOST = 11
 BRIDGE = "br0"
 # The supervisor's interface names are "v-HOST" and Linux allows 15 characters.

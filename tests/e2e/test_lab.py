@@ -124,6 +124,15 @@ def test_up_again_is_without_effect_and_other_settings_are_refused(lab: Lab, tmp
         labs.up(LabSettings(hosts=1, name="e2e-other", subnet=SUBNET, inventory=tmp_path / "x.yml"), print)
 
 
+def test_a_name_is_taken_across_directories_until_the_directory_is_gone(lab: Lab, tmp_path: Path) -> None:
+    other = LabSettings(
+        hosts=1, name=NAME, subnet=SUBNET, dir=tmp_path / "labs", inventory=tmp_path / "x.yml"
+    )
+    with pytest.raises(LabError, match=f"the name {NAME} is taken by the lab in {lab.path}"):
+        labs.up(other, print)
+    assert [status.state for status in labs.status(lab)] == ["on", "on"]
+
+
 def test_a_killed_supervisor_is_noticed_and_its_host_started_anew(lab: Lab, tmp_path: Path) -> None:
     os.kill(int((lab.host_path(lab.host("w1")) / PID_FILE).read_text()), signal.SIGKILL)
     while hosts.is_on(lab, lab.host("w1")):

@@ -18,7 +18,7 @@ from kdist.lifecycle.bundle.manifest import CONTROL_PLANE, FILE, NODE, OPERATOR,
 from kdist.lifecycle.bundle.parts import Parts
 from kdist.lifecycle.bundle.process import BundleError, require
 
-TOOLS = {"apt-get": "apt", "dpkg-deb": "dpkg", "gcc": "gcc"}
+TOOLS = {"apt-get": "apt", "dpkg-deb": "dpkg", "gcc": "gcc", "strip": "binutils"}
 NODE_PACKAGES = (
     "conntrack",
     "containerd",

@@ -65,7 +65,16 @@ LEFT_OUT = (
         "sysvinit-utils",
         "tar",
     ),
-    *("libaudit-common", "libgdbm-compat4", "libgdbm6", "libsemanage-common", "libsemanage2", "libsepol2"),
+    *(
+        "libaudit-common",
+        "libgdbm-compat4",
+        "libgdbm6",
+        "libsemanage-common",
+        "libsemanage2",
+        "libsepol2",
+        "libsqlite3-0",
+    ),
+    *("libdb5.3", "libdb5.3t64", "libgdbm6t64", "libgdbm-compat4t64"),
     *("python3-attr", "python3-jsonschema", "python3-pyrsistent", "python3-rpds-py", "python3-referencing"),
     *("libcap2-bin", "libpam-modules", "libpam-modules-bin", "libpam-runtime", "util-linux-extra", "logsave"),
 )
@@ -164,6 +173,7 @@ class Parts:
         def fill(tar: TarWriter) -> None:
             tree = site.clear(self._cache / "stage/dependencies")
             site.unpack_wheels(wheels, tree, levels)
+            site.strip(tree)
             self._interpreter().compile(tree, f"/{site.PREFIX}/lib")
             tar.tree_at(tree, f"{site.PREFIX}/lib")
             shutil.rmtree(tree)

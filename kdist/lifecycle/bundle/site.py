@@ -14,7 +14,7 @@ from fnmatch import fnmatch
 from importlib import metadata
 from pathlib import Path
 
-from kdist.lifecycle.bundle.process import BundleError
+from kdist.lifecycle.bundle.process import BundleError, run
 
 PREFIX = "opt/kdist/current"
 # Isolated (-I) and without site (-S): the tree is fixed, and starting is faster. Debian's own modules (nftables)
@@ -68,6 +68,14 @@ def unpack_wheels(wheels: Iterable[Path], tree: Path, levels: Iterable[str]) -> 
                 target = tree / name
                 target.parent.mkdir(parents=True, exist_ok=True)
                 target.write_bytes(archive.read(info))
+
+
+def strip(tree: Path) -> None:
+    """Take the debug symbols out of extension modules. Libraries under NAME.libs are left as they are: their
+    wheel's maker has moved sections, and they would not load any more."""
+    modules = [path for path in tree.rglob("*.so") if not path.relative_to(tree).parts[0].endswith(".libs")]
+    if modules:
+        run("strip", "--strip-unneeded", *map(str, modules))
 
 
 def placed(member: str) -> str | None:
