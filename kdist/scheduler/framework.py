@@ -14,14 +14,12 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import numpy as np
-import numpy.typing as npt
 
 from kdist.scheduler.cache import Cache
-from kdist.scheduler.nodetable import Bools, Rows
+from kdist.scheduler.nodetable import Bools, Rows, Scores
 from kdist.scheduler.podinfo import PodInfo
 
 MAX_SCORE = 100
-Scores = npt.NDArray[np.float64]
 # Answers of static filters kept at the same time.
 MAX_STATIC = 256
 

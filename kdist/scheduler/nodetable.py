@@ -20,9 +20,11 @@ Bools = npt.NDArray[np.bool_]
 Ints = npt.NDArray[np.int64]
 Ids = npt.NDArray[np.int32]
 Rows = npt.NDArray[np.intp]
+Scores = npt.NDArray[np.float64]
 
 CPU, MEMORY, PODS = 0, 1, 2
 _FIRST_CAPACITY = 16
+_LONGEST_EPOCH = 10_000
 # The column of metadata.name, for selectors by field; no label key has a colon.
 NAME_FIELD = "field:metadata.name"
 
@@ -47,6 +49,9 @@ class NodeTable:
         self.names: list[str] = []
         self.rows: dict[str, int] = {}
         self.static_version = 0
+        # Rows whose use changed, in order; when the list has become long a new epoch begins with an empty one.
+        self.touched: list[int] = []
+        self._epochs = 0
         self.resources: dict[str, int] = {"cpu": CPU, "memory": MEMORY, "pods": PODS}
         self.taint_sets: list[tuple[Taint, ...]] = [()]
         self.images: dict[str, Image] = {}
@@ -175,6 +180,15 @@ class NodeTable:
             self._used[row, column] += sign * amount
         self._nonzero[row, 0] += sign * nonzero[0]
         self._nonzero[row, 1] += sign * nonzero[1]
+        self.touched.append(row)
+        if len(self.touched) > _LONGEST_EPOCH:
+            self.touched.clear()
+            self._epochs += 1
+
+    @property
+    def epoch(self) -> tuple[int, int]:
+        """While it stays the same, rows changed only as ``touched`` says."""
+        return self._epochs, self.static_version
 
     def column(self, resource: str) -> int:
         """The column of a resource, a new one when it was not known."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from kdist.scheduler.framework import MAX_SCORE, Plugin, Scores, State
-from kdist.scheduler.nodetable import Rows
+from kdist.scheduler.framework import MAX_SCORE, Plugin, State
+from kdist.scheduler.nodetable import Rows, Scores
 from kdist.scheduler.podinfo import PodInfo
 
 _MIB = 1024 * 1024

@@ -8,9 +8,9 @@ import numpy as np
 
 from kdist.api.kinds import NAMESPACES
 from kdist.scheduler.cache import Cache
-from kdist.scheduler.framework import MAX_SCORE, Plugin, Rejection, Scores, State
+from kdist.scheduler.framework import MAX_SCORE, Plugin, Rejection, State
 from kdist.scheduler.listers import Listers
-from kdist.scheduler.nodetable import Bools, Ids, Ints, Rows
+from kdist.scheduler.nodetable import Bools, Ids, Ints, Rows, Scores
 from kdist.scheduler.podinfo import PodInfo
 from kdist.scheduler.terms import AffinityTerm
 
@@ -29,18 +29,20 @@ class InterPodAffinity(Plugin):
         self._listers = listers
 
     def filter(self, pod: PodInfo, state: State) -> Iterable[Rejection]:
-        """Required terms of the pod, then those of the pods that are there."""
+        """Required terms of the pod, then those of the pods that are there; a row counts for the first."""
+        told = np.zeros(len(self.table), bool)
         if pod.affinity:
-            unmet = self._unmet_affinity(pod)
-            yield Rejection(unmet, "node(s) didn't match pod affinity rules", resolvable=False)
+            told = self._unmet_affinity(pod)
+            yield Rejection(told, "node(s) didn't match pod affinity rules", resolvable=False)
         if pod.anti_affinity:
             near = np.zeros(len(self.table), bool)
             for term in pod.anti_affinity:
                 near |= self._per_domain(term.topology_key, self._matching((term,))) > 0
-            yield Rejection(near, "node(s) didn't match pod anti-affinity rules")
+            yield Rejection(near & ~told, "node(s) didn't match pod anti-affinity rules")
+            told = told | near
         rows = self._kept_away(pod)
         if rows is not None:
-            yield Rejection(rows, "node(s) didn't satisfy existing pods anti-affinity rules")
+            yield Rejection(rows & ~told, "node(s) didn't satisfy existing pods anti-affinity rules")
 
     def _unmet_affinity(self, pod: PodInfo) -> Bools:
         counts = self._matching(pod.affinity)

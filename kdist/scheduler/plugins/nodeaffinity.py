@@ -7,9 +7,9 @@ from collections.abc import Hashable, Iterable
 import numpy as np
 
 from kdist.api.meta import Obj
-from kdist.scheduler.framework import Plugin, Rejection, Scores, State, normalize
+from kdist.scheduler.framework import Plugin, Rejection, State, normalize
 from kdist.scheduler.nodeselection import one_term, required_rows
-from kdist.scheduler.nodetable import Rows
+from kdist.scheduler.nodetable import Rows, Scores
 from kdist.scheduler.podinfo import PREFERRED, PodInfo
 
 

@@ -6,15 +6,21 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from kdist.scheduler.framework import MAX_SCORE, Plugin, Rejection, Scores, State
-from kdist.scheduler.nodetable import PODS, Rows
+from kdist.scheduler.cache import Cache
+from kdist.scheduler.framework import MAX_SCORE, Plugin, Rejection, State
+from kdist.scheduler.nodetable import PODS, Rows, Scores
 from kdist.scheduler.podinfo import PodInfo
+from kdist.scheduler.scorecache import ScoreCache
 
 
 class ResourcesFit(Plugin):
     """Counts CPU, memory, pods and every other resource the pod requests."""
 
     name = "NodeResourcesFit"
+
+    def __init__(self, cache: Cache) -> None:
+        super().__init__(cache)
+        self._scores = ScoreCache(cache.table)
 
     def filter(self, pod: PodInfo, state: State) -> Iterable[Rejection]:
         """Per resource the rows with too little left."""
@@ -38,8 +44,12 @@ class ResourcesFit(Plugin):
 
     def score(self, pod: PodInfo, state: State, rows: Rows) -> Scores:
         """Least allocated: the share of CPU and memory that stays free."""
-        allocatable = self.table.allocatable[rows, :2]
-        left = allocatable - self.table.nonzero[rows] - np.array(pod.nonzero)
-        shares = np.where((allocatable > 0) & (left > 0), left * MAX_SCORE / np.maximum(allocatable, 1), 0.0)
-        scores: Scores = shares.mean(axis=1)
-        return scores
+        wanted = np.array(pod.nonzero)
+
+        def left_over(some: Rows) -> Scores:
+            allocatable = self.table.allocatable[some, :2]
+            left = np.maximum(allocatable - self.table.nonzero[some] - wanted, 0)
+            shares: Scores = left * MAX_SCORE / np.maximum(allocatable, 1)
+            return (shares[:, 0] + shares[:, 1]) / 2
+
+        return self._scores.get(pod.nonzero, left_over)[rows]

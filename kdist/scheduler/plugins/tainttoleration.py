@@ -8,8 +8,8 @@ import numpy as np
 import orjson
 
 from kdist.api import pods
-from kdist.scheduler.framework import Plugin, Rejection, Scores, State, normalize
-from kdist.scheduler.nodetable import Bools, NodeTable, Rows, Taint
+from kdist.scheduler.framework import Plugin, Rejection, State, normalize
+from kdist.scheduler.nodetable import Bools, NodeTable, Rows, Scores, Taint
 from kdist.scheduler.podinfo import PodInfo
 
 _HARD = frozenset({"NoSchedule", "NoExecute"})

@@ -12,10 +12,10 @@ from kdist.api import meta
 from kdist.api.kinds import REPLICA_SETS, REPLICATION_CONTROLLERS, SERVICES, STATEFUL_SETS, Kind
 from kdist.api.selectors import LabelSelector, from_label_selector, from_labels
 from kdist.scheduler.cache import Cache
-from kdist.scheduler.framework import MAX_SCORE, Plugin, Rejection, Scores, State
+from kdist.scheduler.framework import MAX_SCORE, Plugin, Rejection, State
 from kdist.scheduler.listers import Listers
 from kdist.scheduler.nodeselection import required_rows
-from kdist.scheduler.nodetable import Bools, Ids, Rows
+from kdist.scheduler.nodetable import Bools, Ids, Rows, Scores
 from kdist.scheduler.plugins.tainttoleration import untolerated_rows
 from kdist.scheduler.podinfo import PodInfo
 from kdist.scheduler.terms import SpreadConstraint
