@@ -1,14 +1,23 @@
-"""metadata.managedFields: who set which field, kept on every write."""
+"""metadata.managedFields on ordinary writes: who set which field. The rules are :mod:`kdist.api.patch.managed`'s."""
 
 from __future__ import annotations
 
 from kdist.api.meta import Obj
+from kdist.api.patch import managed
 from kdist.api.schema import Schema
 
 
 def track_update(new: Obj, old: Obj | None, schema: Schema, manager: str, subresource: str) -> None:
     """Record what ``manager`` changed between ``old`` (None: created) and ``new``, in ``new``."""
+    managed.track_update(new, old, schema, manager, subresource)
 
 
 def drop_unchanged_times(new: Obj, old: Obj) -> None:
-    """Keep the recorded times of ``old`` when nothing else changed, so that a no-op write stays one."""
+    """Keep the recorded managers of ``old`` when nothing but times differs, so that a no-op write stays one."""
+    entries, before = (o["metadata"].get("managedFields") for o in (new, old))
+    if entries and before and _timeless(entries) == _timeless(before):
+        new["metadata"]["managedFields"] = before
+
+
+def _timeless(entries: list[Obj]) -> list[Obj]:
+    return [{k: v for k, v in entry.items() if k != "time"} for entry in entries]

@@ -16,6 +16,7 @@ from kdist.apiserver import discovery, metrics
 from kdist.apiserver.authn.keys import discovery_document
 from kdist.apiserver.core import Core
 from kdist.apiserver.negotiation import JSON
+from kdist.apiserver.openapi import Document, OpenAPI
 
 # A check returns None when it holds, else the reason why not.
 Check = Callable[[], Awaitable[str | None]]
@@ -162,4 +163,28 @@ def _discovery(app: FastAPI, core: Core, address: str) -> None:
 
 
 def _openapi(app: FastAPI, core: Core) -> None:
-    """Made when first asked for and kept as bytes: few clients ever ask."""
+    """Documents are made when first asked for and kept compressed: few clients ever ask."""
+    documents = OpenAPI(core.scheme)
+
+    def sent(request: Request, document: Document | None) -> Response:
+        if document is None:
+            return Response("404 page not found\n", 404, media_type="text/plain")
+        headers = {"etag": document.etag, "vary": "Accept, Accept-Encoding"}
+        if request.headers.get("if-none-match") == document.etag:
+            return Response(status_code=304, headers=headers)
+        if "gzip" not in request.headers.get("accept-encoding", ""):
+            return Response(document.body(), headers=headers, media_type="application/json")
+        headers["content-encoding"] = "gzip"
+        return Response(document.gzipped, headers=headers, media_type="application/json")
+
+    @app.get("/openapi/v2")
+    async def v2(request: Request) -> Response:
+        return sent(request, documents.v2())
+
+    @app.get("/openapi/v3")
+    async def v3_index() -> Response:
+        return _json(documents.v3_index())
+
+    @app.get("/openapi/v3/{path:path}")
+    async def v3(request: Request, path: str) -> Response:
+        return sent(request, documents.v3(path))

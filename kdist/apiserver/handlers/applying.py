@@ -1,0 +1,67 @@
+"""Server-side apply: an apply patch says what its manager wants an object to have."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from kdist.api import errors, meta
+from kdist.api.errors import BadRequest, Cause
+from kdist.api.meta import Obj
+from kdist.api.patch import apply as applied
+from kdist.apiserver import objectmeta
+from kdist.apiserver.call import Call, copy
+from kdist.apiserver.handlers.patching import Patch
+from kdist.apiserver.validation import conform, decode, read_object
+
+
+def read(call: Call, raw: bytes) -> Patch:
+    """The apply patch of a request. BadRequest when it is no object of the resource; Invalid without a manager."""
+    request, resource = call.request, call.resource
+    manager = request.param("fieldManager")
+    if not manager:
+        missing = Cause("fieldManager", "Required value: is required for apply patch", "FieldValueRequired")
+        raise errors.invalid("meta.k8s.io", "PatchOptions", "", [missing])
+    wanted = _configuration(call, raw)
+    schema = call.core.scheme.schema_of(resource)
+    force, subresource = request.flag("force"), request.info.subresource
+
+    def change(live: Obj) -> Any:
+        return applied.apply(
+            live, copy(wanted), schema, manager=manager, force=force, subresource=subresource
+        )
+
+    def conformed(obj: Any) -> Obj:
+        conform(obj, schema)
+        merged: Obj = obj
+        return merged
+
+    return Patch(replace(call.act(), applies=True, manager=manager), change, conformed)
+
+
+def _configuration(call: Call, raw: bytes) -> Obj:
+    """The body, which is YAML and so possibly JSON, as an object of the resource."""
+    resource = call.resource
+    is_json = raw.lstrip()[:1] == b"{"
+    body = decode(raw, "application/json" if is_json else "application/yaml")
+    if not isinstance(body.value, dict):
+        raise BadRequest("an apply patch is an object")
+    have = (body.value.get("apiVersion"), body.value.get("kind"))
+    if have != (resource.api_version, resource.kind):
+        raise BadRequest(
+            f"incorrect version or kind specified in apply patch: {have[0]} {have[1]}, expected "
+            f"{resource.api_version} {resource.kind}"
+        )
+    obj, warnings = read_object(
+        body,
+        call.core.scheme.schema_of(resource),
+        kind=resource.kind,
+        version=resource.version,
+        field_validation=call.field_validation(),
+    )
+    for text in warnings:
+        call.request.warn(text)
+    metadata = objectmeta.place(obj, resource, call.namespace, call.name)
+    if meta.get(metadata, "managedFields"):
+        raise BadRequest("metadata.managedFields must be nil")
+    return obj
