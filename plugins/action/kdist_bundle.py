@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import tarfile
 import tempfile
 from pathlib import Path
 from typing import Any
 
 from ansible.plugins.action import ActionBase
+
+# Describes the other files, so it cannot describe itself.
+MANIFEST = "manifest.json"
 
 
 class ActionModule(ActionBase):
@@ -18,6 +22,7 @@ class ActionModule(ActionBase):
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         result: dict[str, Any] = super().run(tmp, task_vars)
         args = dict(self._task.args)
+        args["files"] = {**args["files"], MANIFEST: _entry(Path(args["source"], MANIFEST))}
         asked = self._module(args, task_vars)
         missing = asked.get("missing", [])
         if asked.get("failed") or not missing or self._task.check_mode:
@@ -39,3 +44,8 @@ class ActionModule(ActionBase):
                     tar.add(source / name, arcname=name, recursive=False)
             self._connection.put_file(archive.name, remote)
         return remote
+
+
+def _entry(path: Path) -> dict[str, Any]:
+    content = path.read_bytes()
+    return {"sha256": hashlib.sha256(content).hexdigest(), "size": len(content)}

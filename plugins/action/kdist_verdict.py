@@ -16,6 +16,9 @@ from kdist.lifecycle import preflight, spec
 from kdist.lifecycle.bundle import manifest
 from kdist.lifecycle.bundle.process import BundleError
 
+# What a relative kdist_bundle is relative to.
+CHECKOUT = Path(__file__).resolve().parents[2]
+
 
 class ActionModule(ActionBase):
     """``kdist_verdict: {observed: NAME}``: NAME is the variable that holds every host's observation.
@@ -54,9 +57,7 @@ class ActionModule(ActionBase):
 
     def _bundle_directory(self, hostvars: dict[str, dict[str, Any]]) -> Path:
         given = next((v["kdist_bundle"] for v in hostvars.values() if v.get("kdist_bundle")), None)
-        return Path(
-            self._loader.get_basedir(), given or spec.ClusterSettings.__dataclass_fields__["bundle"].default
-        )
+        return Path(CHECKOUT, given or spec.ClusterSettings.__dataclass_fields__["bundle"].default)
 
     def _hostvars(self, variables: dict[str, Any]) -> dict[str, dict[str, Any]]:
         """What concerns kdist of every host's variables, templates resolved."""

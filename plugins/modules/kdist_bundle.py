@@ -47,10 +47,14 @@ from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
 
+SMALL = 1 << 20
 
-def is_whole(path: Path, size: int) -> bool:
-    # Contents were checked when they arrived; names of blobs are their digests, so size tells the rest.
-    return path.is_file() and path.stat().st_size == size
+
+def is_whole(path: Path, entry: dict) -> bool:
+    # Large files were checked when they arrived and carry version or digest in their names: size tells the rest.
+    if not path.is_file() or path.stat().st_size != entry["size"]:
+        return False
+    return entry["size"] > SMALL or digest(path) == entry["sha256"]
 
 
 def unpack(archive: Path, partial: Path) -> None:
@@ -104,7 +108,7 @@ def main() -> None:
         supports_check_mode=True,
     )
     dest, files = Path(module.params["dest"]), module.params["files"]
-    missing = [name for name, entry in files.items() if not is_whole(dest / name, entry["size"])]
+    missing = [name for name, entry in files.items() if not is_whole(dest / name, entry)]
     extra = superfluous(dest, files)
     if not module.check_mode:
         if missing and module.params["archive"]:
