@@ -17,6 +17,7 @@ from kdist.apiserver.pipeline import Act, Pipeline
 from kdist.apiserver.request import Request, Send
 from kdist.apiserver.store import Store, Stored
 from kdist.apiserver.validation import decode, read_object
+from kdist.apiserver.validation.decode import Body
 from kdist.storage.watchcache import Entry
 
 _MANAGER_LIMIT = 128
@@ -93,7 +94,12 @@ class Call:
         if not raw and default is not None:
             return default
         media_type = negotiation.body_type(self.request.header(b"content-type"))
-        body = decode(raw, media_type)
+        if media_type == negotiation.PROTOBUF:
+            from kdist.apiserver import protobuf  # its table is only for clients that send it
+
+            body = Body(protobuf.decode(raw))
+        else:
+            body = decode(raw, media_type)
         if isinstance(body.value, dict):
             if lenient:
                 body.value.pop("apiVersion", None)

@@ -9,6 +9,7 @@ from kdist.api.errors import NotAcceptable, UnsupportedMediaType
 
 JSON = "application/json"
 YAML = "application/yaml"
+PROTOBUF = "application/vnd.kubernetes.protobuf"
 PATCH_TYPES = {
     "application/json-patch+json": "json",
     "application/merge-patch+json": "merge",
@@ -74,14 +75,16 @@ def _form(media_type: str, parameters: dict[str, str], stream: bool) -> Form | N
 
 
 def body_type(content_type: str) -> str:
-    """JSON or YAML, for the Content-Type of a body that is an object. UnsupportedMediaType for others."""
+    """JSON, YAML or protobuf, for the Content-Type of an object's body. UnsupportedMediaType for others."""
     media_type = content_type.partition(";")[0].strip().lower()
     if not media_type or media_type == JSON:
         return JSON
+    if media_type == PROTOBUF:
+        return PROTOBUF
     if media_type in (YAML, "text/yaml"):
         return YAML
     raise UnsupportedMediaType(
-        f"the body of the request was in an unknown format - accepted media types include: {JSON}, {YAML}"
+        f"the body of the request was in an unknown format - accepted media types include: {JSON}, {YAML}, {PROTOBUF}"
     )
 
 
