@@ -26,6 +26,8 @@ def render(lab: Lab) -> str:
                 "ansible_ssh_private_key_file": str(ssh.key_path(Path(lab.dir))),
                 "ansible_ssh_common_args": ssh.common_args(lab),
                 "ansible_python_interpreter": "/usr/bin/python3",
+                # A host that is itself a container may not lower OOM scores.
+                "kdist_containerd_restrict_oom_score_adj": True,
             },
             "children": {
                 "kube_control_plane": {"hosts": control_plane},
