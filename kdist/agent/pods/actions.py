@@ -7,6 +7,7 @@ are recorded here, where it is known what was tried.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import secrets
 import shutil
 from collections.abc import Awaitable, Mapping
@@ -72,7 +73,10 @@ class Executor:
         runtime_class = specs.spec(self.pod).get("runtimeClassName")
         try:
             handler = await self._host.cluster.runtime_handler(runtime_class) if runtime_class else ""
-            await self._host.cri.run_sandbox(wanted, handler)
+            # A network plug-in that hangs must not keep host-network pods from starting.
+            turn = contextlib.nullcontext() if specs.host_network(self.pod) else self._host.making
+            async with turn:
+                await self._host.cri.run_sandbox(wanted, handler)
         except (errors.CriError, env.ConfigError, ApiError, Unreachable) as error:
             message = f"Failed to create pod sandbox: {error}"
             self._record("", "Warning", "FailedCreatePodSandBox", message)
@@ -85,7 +89,8 @@ class Executor:
     async def stop_sandbox(self, action: plan.StopSandbox) -> None:
         """Stop a sandbox. Raises ActionError."""
         try:
-            await self._host.cri.stop_sandbox(action.id)
+            async with self._host.stopping:
+                await self._host.cri.stop_sandbox(action.id)
         except errors.CriNotFound:
             return
         except errors.CriError as error:

@@ -21,6 +21,8 @@ from kdist.agent.probes.handlers import Handlers
 from kdist.agent.probes.prober import Prober
 from kdist.api.meta import Obj
 
+SANDBOXES_AT_ONCE = 4
+
 
 class Recorder(Protocol):
     """Records events on objects."""
@@ -90,8 +92,10 @@ class Host:
     node: NodeFacts
     health: RuntimeHealth = field(default_factory=RuntimeHealth)
     clock: Callable[[], float] = time.time
-    # Sandboxes are made by many processes at once; more than a few at a time only slow each other down.
-    starting: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(8))
+    # Making and stopping sandboxes keeps several processes busy each. A few at a time, so that a pod with a
+    # sandbox gets its containers before the sandboxes of all others are made.
+    making: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(SANDBOXES_AT_ONCE))
+    stopping: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(SANDBOXES_AT_ONCE))
 
     def paths(self, uid: str) -> paths.PodPaths:
         """The pod's directories."""

@@ -191,11 +191,7 @@ class PodWorker:
             return 2.0
         if plan.actions:
             await self._prepare()
-            if any(isinstance(a, plans.CreateSandbox) for a in plan.actions):
-                async with self._host.starting:
-                    await self._act(plan.actions)
-            else:
-                await self._act(plan.actions)
+            await self._act(plan.actions)
             return 0.0
         return await self._idle(plan)
 
