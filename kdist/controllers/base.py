@@ -71,11 +71,13 @@ class Controller:
         indexers: Mapping[str, IndexFunc] | None = None,
         transform: Transform | None = None,
         metadata_only: bool = False,
+        namespace: str | None = None,
         field_selector: str = "",
     ) -> Informer:
         """The shared informer of a kind; ``handler`` is told of its changes."""
         informer = self._factory.of(
             kind,
+            namespace=namespace,
             indexers=indexers,
             transform=transform,
             metadata_only=metadata_only,

@@ -10,8 +10,17 @@ from kdist.client.rest import Client
 from kdist.config.controller_manager import ControllerManagerSettings
 from kdist.controllers.base import Context, Controller
 from kdist.controllers.deployment.controller import DeploymentController
+from kdist.controllers.endpoints.controller import EndpointsController, EndpointSliceController
+from kdist.controllers.garbagecollector.controller import GarbageCollector
+from kdist.controllers.namespace.controller import NamespaceController
+from kdist.controllers.nodeipam.controller import NodeIpamController
+from kdist.controllers.nodelifecycle.controller import NodeLifecycleController
+from kdist.controllers.nodelifecycle.eviction import TaintEvictionController
 from kdist.controllers.persistentvolume.controller import PersistentVolumeController
+from kdist.controllers.podgc.controller import PodGarbageCollector
 from kdist.controllers.replicaset.controller import ReplicaSetController, ReplicationControllerController
+from kdist.controllers.rootca.controller import RootCaPublisher
+from kdist.controllers.serviceaccount.controller import ServiceAccountController
 from kdist.controllers.volumeprotection.controller import (
     ClaimProtectionController,
     VolumeProtectionController,
@@ -24,6 +33,16 @@ CONTROLLERS: tuple[type[Controller], ...] = (
     DeploymentController,
     ReplicaSetController,
     ReplicationControllerController,
+    EndpointSliceController,
+    EndpointsController,
+    NamespaceController,
+    ServiceAccountController,
+    RootCaPublisher,
+    GarbageCollector,
+    NodeLifecycleController,
+    TaintEvictionController,
+    NodeIpamController,
+    PodGarbageCollector,
     PersistentVolumeController,
     ClaimProtectionController,
     VolumeProtectionController,

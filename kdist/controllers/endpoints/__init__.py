@@ -1,0 +1,1 @@
+"""Which pods are behind a Service: EndpointSlices and Endpoints."""

@@ -1,0 +1,1 @@
+"""The end of a namespace and of everything in it."""

@@ -1,0 +1,1 @@
+"""Nodes that stopped answering: conditions, taints and the eviction of their pods."""

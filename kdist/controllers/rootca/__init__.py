@@ -1,0 +1,1 @@
+"""The CA bundle that pods trust, in every namespace."""
