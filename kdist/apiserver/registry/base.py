@@ -65,11 +65,16 @@ class Strategy:
 
     def validate(self, obj: Obj) -> list[Cause]:
         """Everything wrong with a new, defaulted object (its types and metadata are checked before)."""
-        return unique([*missing(obj, self.schema), *self.check(obj)])
+        return self._with_missing(obj, self.check(obj))
 
     def validate_update(self, new: Obj, old: Obj) -> list[Cause]:
         """Everything wrong with replacing ``old`` by ``new``."""
-        return unique([*missing(new, self.schema), *self.check(new), *self.check_update(new, old)])
+        return self._with_missing(new, [*self.check(new), *self.check_update(new, old)])
+
+    def _with_missing(self, obj: Obj, causes: list[Cause]) -> list[Cause]:
+        """What the rules found, and the required fields on which they had nothing to say."""
+        told = {cause.field for cause in causes}
+        return unique([*causes, *(c for c in missing(obj, self.schema) if c.field not in told)])
 
     def check(self, obj: Obj) -> list[Cause]:
         """What is wrong with the content, on create and on update; required fields may be absent."""

@@ -149,7 +149,7 @@ class RuntimeClassStrategy(Strategy):
     def check(self, obj: Obj) -> list[Cause]:
         """The handler is a DNS label."""
         handler = obj.get("handler") or ""
-        return [causes.invalid("handler", handler, c) for c in names.dns_label(handler)] if handler else []
+        return [causes.invalid("handler", handler, c) for c in names.dns_label(handler)]
 
     def check_update(self, new: Obj, old: Obj) -> list[Cause]:
         """The handler cannot change."""

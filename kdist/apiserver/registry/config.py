@@ -42,7 +42,7 @@ class ConfigMapStrategy(Strategy):
         data, binary = obj.get("data") or {}, obj.get("binaryData") or {}
         found: list[Cause] = []
         for field, entries in (("data", data), ("binaryData", binary)):
-            for key in entries:
+            for key in sorted(entries):
                 found += [causes.invalid(f"{field}[{key}]", key, c) for c in names.config_key(key)]
         for key in data.keys() & binary.keys():
             found.append(causes.invalid(f"data[{key}]", key, "duplicate of key present in binaryData"))

@@ -53,10 +53,6 @@ def _enum(obj: Obj, name: str, field: str, values: Iterable[str]) -> list[Cause]
 def _scalars(spec: Obj, field: str) -> Iterator[Cause]:
     yield from _enum(spec, "restartPolicy", field, ("Always", "OnFailure", "Never"))
     yield from _enum(spec, "dnsPolicy", field, ("ClusterFirstWithHostNet", "ClusterFirst", "Default", "None"))
-    if (grace := spec.get("terminationGracePeriodSeconds") or 0) < 0:
-        yield causes.invalid(
-            f"{field}.terminationGracePeriodSeconds", grace, "must be greater than or equal to 0"
-        )
     if (limit := spec.get("activeDeadlineSeconds")) is not None and not 1 <= limit <= 2**31 - 1:
         yield causes.invalid(
             f"{field}.activeDeadlineSeconds", limit, "must be between 1 and 2147483647, inclusive"
@@ -169,7 +165,7 @@ def _ports(ports: list[Obj], field: str) -> list[Cause]:
             found += [causes.invalid(f"{where}.containerPort", number, c) for c in names.port_number(number)]
         if host := port.get("hostPort"):
             found += [causes.invalid(f"{where}.hostPort", host, c) for c in names.port_number(host)]
-        found += _enum(port, "protocol", where, ("TCP", "UDP", "SCTP"))
+        found += _enum(port, "protocol", where, ("SCTP", "TCP", "UDP"))
     return found
 
 
@@ -260,14 +256,19 @@ def check_resources(resources: Obj, field: str) -> list[Cause]:
 
 
 def _resource_name(name: str, field: str) -> list[Cause]:
-    found = [causes.invalid(f"{field}[{name}]", name, c) for c in names.qualified_name(name)]
+    found = [_unquoted(f"{field}[{name}]", name, c) for c in names.qualified_name(name)]
     if not found and "/" not in name and name not in _STANDARD and not name.startswith("hugepages-"):
         told = "must be a standard resource type or fully qualified"
         return [
-            causes.invalid(f"{field}[{name}]", name, told),
-            causes.invalid(f"{field}[{name}]", name, "must be a standard resource for containers"),
+            _unquoted(f"{field}[{name}]", name, told),
+            _unquoted(f"{field}[{name}]", name, "must be a standard resource for containers"),
         ]
     return found
+
+
+def _unquoted(field: str, name: str, detail: str) -> Cause:
+    """Resource names are told without quotes."""
+    return Cause(field, f"Invalid value: {name}: {detail}")
 
 
 def _probes(container: Obj, field: str) -> list[Cause]:

@@ -38,7 +38,7 @@ def _toleration(toleration: Obj, field: str) -> Iterator[Cause]:
         yield causes.not_supported(f"{field}.operator", operator, ("Equal", "Exists"))
     if operator == "Exists" and toleration.get("value"):
         yield causes.invalid(
-            f"{field}.operator", toleration, "value must be empty when `operator` is 'Exists'"
+            f"{field}.operator", toleration["value"], "value must be empty when `operator` is 'Exists'"
         )
     effect = toleration.get("effect")
     if effect and effect not in _EFFECTS:

@@ -24,6 +24,8 @@ def default_spec(spec: Obj) -> None:
         terminationGracePeriodSeconds=30,
         schedulerName="default-scheduler",
     )
+    if spec["terminationGracePeriodSeconds"] < 0:
+        spec["terminationGracePeriodSeconds"] = 1
     spec.setdefault("securityContext", {})
     # The old and the new name of the same field always agree.
     account = spec.get("serviceAccountName") or spec.get("serviceAccount")

@@ -73,7 +73,7 @@ class RoleBindingStrategy(Strategy):
         for at, subject in enumerate(obj.get("subjects") or ()):
             where, kind = f"subjects[{at}]", subject.get("kind")
             if kind not in ("User", "Group", "ServiceAccount", None):
-                found.append(causes.not_supported(f"{where}.kind", kind, ("User", "Group", "ServiceAccount")))
+                found.append(causes.not_supported(f"{where}.kind", kind, ("ServiceAccount", "User", "Group")))
             if kind == "ServiceAccount" and not subject.get("namespace"):
                 found.append(causes.required(f"{where}.namespace"))
         return found

@@ -9,8 +9,8 @@ from kdist.api.schema import Schema
 from kdist.apiserver.validation import causes
 
 _SKIPPED = {"metadata", "status", "apiVersion", "kind"}
-# Lists that the schema requires but that may have no items.
-_MAY_BE_EMPTY = {"conditions", "drivers", "endpoints", "limits"}
+# What the schema requires but upstream takes without.
+_MAY_BE_EMPTY = {"conditions", "drivers", "endpoints", "limits", "serviceName"}
 
 
 def missing(obj: dict[str, Any], schema: Schema) -> list[Cause]:

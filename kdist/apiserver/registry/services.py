@@ -17,7 +17,7 @@ from kdist.apiserver.validation import causes, names
 from kdist.apiserver.validation.metadata import validate_labels
 
 HEADLESS = "None"
-_TYPES = ("ClusterIP", "NodePort", "LoadBalancer", "ExternalName")
+_TYPES = ("ClusterIP", "ExternalName", "LoadBalancer", "NodePort")
 _AFFINITY_SECONDS = 10800
 
 
@@ -255,5 +255,5 @@ def _check_port(port: Obj, where: str, *, named: bool, kind: str) -> Iterator[Ca
     if port.get("protocol") not in ("TCP", "UDP", "SCTP"):
         yield causes.not_supported(f"{where}.protocol", port.get("protocol"), ("SCTP", "TCP", "UDP"))
     yield from port_reference(port.get("targetPort", 0), f"{where}.targetPort")
-    if port.get("nodePort") and not _on_nodes(kind):
+    if port.get("nodePort") and kind in ("ClusterIP", "ExternalName"):
         yield causes.forbidden(f"{where}.nodePort", f"may not be used when `type` is '{kind}'")

@@ -27,10 +27,10 @@ _NOT_A_SOURCE = {
 }
 
 
-def _modes(spec: Obj) -> list[Cause]:
+def _modes(spec: Obj, told_missing: str = "") -> list[Cause]:
     modes = spec.get("accessModes") or []
     if not modes:
-        return [causes.required("spec.accessModes", "at least 1 access mode is required")]
+        return [causes.required("spec.accessModes", told_missing)]
     found = [causes.not_supported("spec.accessModes", m, _MODES) for m in modes if m not in _MODES]
     if "ReadWriteOncePod" in modes and len(modes) > 1:
         told = "may not use ReadWriteOncePod with other access modes"
@@ -115,7 +115,7 @@ class PersistentVolumeClaimStrategy(Strategy):
     def check(self, obj: Obj) -> list[Cause]:
         """Access modes and the size asked for."""
         spec = obj.get("spec") or {}
-        found = _modes(spec)
+        found = _modes(spec, "at least 1 access mode is required")
         size = meta.get(spec, "resources.requests.storage")
         if size is None:
             found.append(causes.required("spec.resources[storage]"))

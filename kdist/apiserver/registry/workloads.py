@@ -84,7 +84,7 @@ def check_selector(spec: Obj, field: str) -> list[Cause]:
     else:
         found += check_label_selector(selector, f"{field}.selector")
         if not selector.get("matchLabels") and not selector.get("matchExpressions"):
-            told = "empty selector is invalid for " + "deployment"
+            told = "empty selector is invalid for deployment"
             found.append(causes.invalid(f"{field}.selector", selector, told))
     if not found and not selectors.from_label_selector(selector).matches(labels):
         told = "`selector` does not match template `labels`"
@@ -103,7 +103,7 @@ def check_int_or_percent(value: Any, field: str) -> list[Cause]:
             "regex used for validation is '[0-9]+%')"
         )
         return [causes.invalid(field, value, told)]
-    return []
+    return [causes.invalid(field, value, "must not be greater than 100%")] if int(digits) > 100 else []
 
 
 def _is_zero(value: Any) -> bool:

@@ -13,7 +13,10 @@ IMMUTABLE = "field is immutable"
 
 
 def shown(value: Any) -> str:
-    """A value inside a message: strings quoted, the rest as compact JSON."""
+    """A value inside a message: strings quoted, label maps as upstream writes them, the rest as compact JSON."""
+    if isinstance(value, dict) and value and all(isinstance(v, str) for v in value.values()):
+        pairs = ", ".join(f'"{k}":"{v}"' for k, v in sorted(value.items()))
+        return f"map[string]string{{{pairs}}}"
     return orjson.dumps(value).decode()
 
 
@@ -28,8 +31,8 @@ def invalid(field: str, value: Any, detail: str) -> Cause:
 
 
 def not_supported(field: str, value: Any, supported: Iterable[str]) -> Cause:
-    """The value is none of an enumeration's."""
-    options = ", ".join(shown(v) for v in sorted(supported))
+    """The value is none of an enumeration's, which is told in the order given."""
+    options = ", ".join(shown(v) for v in supported)
     message = f"Unsupported value: {shown(value)}"
     return Cause(
         field, f"{message}: supported values: {options}" if options else message, "FieldValueNotSupported"
