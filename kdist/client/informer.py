@@ -24,6 +24,10 @@ from kdist.telemetry import log as telemetry_log
 
 log = telemetry_log.get(__name__)
 
+# Seconds between tries while the API server is away: a cluster that comes up, or back, must not wait for
+# its members; a relist from the watch cache is cheap, and chance spreads them.
+LONGEST_PAUSE = 5.0
+
 Handler = Callable[[Obj | None, Obj | None], None]
 Transform = Callable[[Obj], Obj]
 
@@ -101,7 +105,7 @@ class Informer:
 
     async def run(self) -> None:
         """Follow the server until cancelled."""
-        backoff = Backoff()
+        backoff = Backoff(longest=LONGEST_PAUSE)
         while True:
             try:
                 if not self._resource_version:
