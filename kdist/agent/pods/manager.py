@@ -69,7 +69,7 @@ class PodManager:
             refused = admission.admit(pod, self.active(), self._host.node.allocatable, self._node())
             if refused is not None:
                 self._host.record(pod, "", "Warning", refused.reason, refused.message)
-                worker.evict(refused.reason, refused.message)
+                worker.reject(refused.reason, refused.message)
         self._workers[meta.uid(pod)] = worker
         self._group.create_task(self._work(worker), name=f"pod {meta.key(pod)}")
 

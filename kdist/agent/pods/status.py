@@ -12,7 +12,11 @@ from kdist.agent.pods.plan import Wait
 from kdist.api import pods as api_pods
 from kdist.api.meta import Obj
 
-LOST = "The container could not be located when the pod was terminated"
+_LOST = {
+    "exitCode": 137,
+    "reason": "ContainerStatusUnknown",
+    "message": "The container could not be located when the pod was terminated",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +24,8 @@ class StatusFacts:
     """What a status says beside the two states.
 
     ``ready`` and ``started`` name containers whose probes agree. ``stopped``: nothing runs any more and
-    nothing will. ``verdict`` is a phase that is decided already, with its reason and message.
+    nothing will. ``verdict`` is a phase that is decided already, with its reason and message; ``rejected``: it
+    was decided before anything of the pod began.
     """
 
     now: str
@@ -30,17 +35,19 @@ class StatusFacts:
     started: frozenset[str] = frozenset()
     stopped: bool = False
     verdict: tuple[str, str, str] | None = None
+    rejected: bool = False
 
 
 def build(pod: Obj, observed: Observed, facts: StatusFacts) -> Obj:
     """The whole ``status`` of the pod; what others wrote into the old one is kept."""
     old: Obj = pod.get("status") or {}
     status: Obj = {k: v for k, v in old.items() if k not in ("phase", "reason", "message")}
-    status["containerStatuses"] = _all(pod, specs.containers(pod), "containerStatuses", observed, facts)
-    init = _all(pod, specs.init_containers(pod), "initContainerStatuses", observed, facts)
-    ephemeral = _all(pod, specs.ephemeral_containers(pod), "ephemeralContainerStatuses", observed, facts)
+    init = _all(pod, "init", observed, facts, lost=False)
     if init:
         status["initContainerStatuses"] = init
+    begun = not facts.rejected and not _incomplete_init(pod, status)
+    status["containerStatuses"] = _all(pod, "app", observed, facts, lost=facts.stopped and begun)
+    ephemeral = _all(pod, "ephemeral", observed, facts, lost=False)
     if ephemeral:
         status["ephemeralContainerStatuses"] = ephemeral
     phase, reason, message = _verdict(pod, old, status, facts)
@@ -53,6 +60,9 @@ def build(pod: Obj, observed: Observed, facts: StatusFacts) -> Obj:
     status["qosClass"] = old.get("qosClass") or api_pods.qos_class(pod)
     status.update(_addresses(pod, observed, facts, old))
     status["conditions"] = _conditions(pod, observed, status, facts)
+    if facts.rejected:
+        for field_name, _ in _KINDS.values():
+            status.pop(field_name, None)
     return status
 
 
@@ -98,16 +108,26 @@ def _addresses(pod: Obj, observed: Observed, facts: StatusFacts, old: Obj) -> Ob
 # Container statuses.
 
 
-def _all(pod: Obj, wanted: list[Obj], which: str, observed: Observed, facts: StatusFacts) -> list[Obj]:
-    before = {s["name"]: s for s in (pod.get("status") or {}).get(which) or ()}
-    is_app = which == "containerStatuses"
-    default = "PodInitializing" if is_app and specs.init_containers(pod) else "ContainerCreating"
+_KINDS = {
+    "init": ("initContainerStatuses", specs.init_containers),
+    "app": ("containerStatuses", specs.containers),
+    "ephemeral": ("ephemeralContainerStatuses", specs.ephemeral_containers),
+}
+
+
+def _all(pod: Obj, kind: str, observed: Observed, facts: StatusFacts, *, lost: bool) -> list[Obj]:
+    """The statuses of one kind of containers. ``lost``: one that never ended will not be seen to end."""
+    field_name, find = _KINDS[kind]
+    before = {s["name"]: s for s in (pod.get("status") or {}).get(field_name) or ()}
+    default = "PodInitializing" if kind == "app" and specs.init_containers(pod) else "ContainerCreating"
     statuses = []
-    for container in wanted:
+    for container in find(pod):
         runs = observed.runs(container["name"])
         status = _container(container, runs, before.get(container["name"]) or {}, facts, default)
-        if which == "initContainerStatuses" and _exit_code(status) == 0:
+        if kind == "init" and _exit_code(status) == 0:
             status["ready"] = True
+        if lost and "waiting" in status["state"]:
+            status["state"] = {"terminated": dict(_LOST)}
         statuses.append(status)
     return statuses
 
@@ -124,14 +144,12 @@ def _container(
         "restartCount": newest.attempt if newest else old.get("restartCount") or 0,
         "ready": False,
         "started": False,
-        "state": {},
-        "lastState": {},
+        **_states(name, runs, old, facts, default),
     }
     if newest is not None:
         status["containerID"] = f"containerd://{newest.id}"
     elif old.get("containerID"):
         status["containerID"] = old["containerID"]
-    status.update(_states(name, runs, old, facts, default))
     if newest is not None and newest.running:
         status["started"] = name in facts.started
         status["ready"] = name in facts.ready
@@ -177,10 +195,9 @@ def _unseen(wait: Wait | None, old: Obj, facts: StatusFacts, default: str) -> di
     if "terminated" in before and (facts.stopped or wait is None):
         return {"state": before, "lastState": last}
     if "running" in before:
-        lost = {"exitCode": 137, "reason": "ContainerStatusUnknown", "message": LOST}
         if facts.stopped:
-            return {"state": {"terminated": lost}, "lastState": last}
-        last = {"terminated": lost}
+            return {"state": {"terminated": dict(_LOST)}, "lastState": last}
+        last = {"terminated": dict(_LOST)}
     return {"state": _waiting(wait, default), "lastState": last}
 
 

@@ -68,6 +68,7 @@ class PodWorker:
         self._verdict: Verdict | None = None
         self._removed = False
         self._prepared = False
+        self._rejected = False
         self._refresh_at = 0.0
         self._retry = RETRY_FIRST
         self._stop_by: float | None = None
@@ -104,6 +105,11 @@ class PodWorker:
     def evict(self, reason: str, message: str) -> None:
         """End the pod as Failed, for this reason."""
         self._fail(("Failed", reason, message))
+
+    def reject(self, reason: str, message: str) -> None:
+        """Never begin the pod: it is Failed, for this reason."""
+        self._rejected = True
+        self.evict(reason, message)
 
     def wake(self) -> None:
         """Something the plan depends on may have changed."""
@@ -407,6 +413,7 @@ class PodWorker:
             started=verdicts.started,
             stopped=self.stage in (Stage.STOPPED, Stage.GONE) and self._stop.is_set(),
             verdict=self._verdict,
+            rejected=self._rejected,
         )
         return statuses.build(self.pod, observed, facts)
 

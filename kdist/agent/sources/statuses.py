@@ -120,13 +120,19 @@ def difference(old: Obj, new: Obj) -> Obj:
         if before == after:
             continue
         if key == "conditions":
-            known = {c["type"]: c for c in before or ()}
-            change[key] = [c for c in after or () if known.get(c["type"]) != c]
+            change[key] = _conditions(before or [], after or [])
         elif key in ("podIPs", "hostIPs") and after:
             change[key] = [*after, {"$patch": "replace"}]
         else:
             change[key] = after
     return {k: v for k, v in change.items() if v != []}
+
+
+def _conditions(before: list[Obj], after: list[Obj]) -> list[Obj]:
+    """The conditions that differ; a field that one does not have any more is nulled, as merging would keep it."""
+    known = {c["type"]: c for c in before}
+    changed = [c for c in after if known.get(c["type"]) != c]
+    return [{**dict.fromkeys(known.get(c["type"]) or ()), **c} for c in changed]
 
 
 def _plain(value: Any) -> Any:
