@@ -20,7 +20,11 @@ class LabSettings:
     name: str = option(DEFAULT_NAME, help="Name of the lab; several labs coexist under different names.")
     subnet: str = option("10.77.0.0/24", help="IPv4 range of the lab; hosts begin at its 11th address.")
     suite: str = option("bookworm", help="Debian release of the hosts: bookworm or trixie.")
-    dir: Path = option(LAB_DIR, help="Where base images and hosts live; a disk, not tmpfs or an overlay.")
+    dir: Path = option(LAB_DIR, help="Where base images and hosts live; not on an overlay file system.")
+    in_memory: bool = option(
+        False,
+        help="Keep the hosts' disks in memory (tmpfs): writes are never waited for; about 1 GB for each host.",
+    )
     inventory: Path | None = option(
         None, help="Ansible inventory to write; by default inventory/NAME/hosts.yml in the current directory."
     )

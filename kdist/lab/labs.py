@@ -76,6 +76,9 @@ def up(settings: LabSettings, report: Report) -> Lab:
         report(f"building the {lab.suite} base image, once; about a minute")
         base.ensure_base(settings.dir, settings.suite)
     _save(lab)
+    lab.disks.mkdir(exist_ok=True)
+    if lab.in_memory and not lab.disks.is_mount():
+        run("mount", "-t", "tmpfs", "-o", "mode=755,size=75%", f"kdist-{lab.name}", str(lab.disks))
     _each(lab.hosts, lambda host: hosts.prepare(lab, host))
     _each(lab.hosts, lambda host: hosts.start(lab, host, report))
     hosts.wait_for_ssh(lab, list(lab.hosts))
@@ -138,6 +141,8 @@ def down(directory: Path, name: str, *, purge: bool = False) -> bool:
         _each(lab.hosts, lambda host: hosts.remove(lab, host))
         network.remove(lab)
         cgroups.clear(lab)
+        if lab.disks.is_mount():
+            run("umount", "--lazy", str(lab.disks))
         _remove_inventory(Path(lab.inventory))
         shutil.rmtree(lab.path)
     if purge:

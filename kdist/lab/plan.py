@@ -48,6 +48,7 @@ class Lab:
     dir: str
     inventory: str
     hosts: tuple[Host, ...]
+    in_memory: bool = False
 
     @property
     def path(self) -> Path:
@@ -69,9 +70,14 @@ class Lab:
         """Of the subnet."""
         return ipaddress.IPv4Network(self.subnet).prefixlen
 
+    @property
+    def disks(self) -> Path:
+        """The directory of the hosts' directories; with ``in_memory`` a mount point."""
+        return self.path / "hosts"
+
     def host_path(self, host: Host) -> Path:
         """The host's directory: its disk, console and plan."""
-        return self.path / "hosts" / host.name
+        return self.disks / host.name
 
     def host_netns(self, host: Host) -> str:
         """The host's network namespace, which lives only while the host runs."""
@@ -142,6 +148,7 @@ def plan_lab(settings: LabSettings, base: Path) -> Lab:
         dir=str(settings.dir.absolute()),
         inventory=str(inventory.absolute()),
         hosts=hosts,
+        in_memory=settings.in_memory,
     )
 
 

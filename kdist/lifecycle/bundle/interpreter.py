@@ -7,10 +7,12 @@ image's root file system is run in place, through that root's own dynamic loader
 from __future__ import annotations
 
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from kdist.lifecycle.bundle.process import run
 
+WORKERS = os.cpu_count() or 1
 LOADER = "usr/lib/x86_64-linux-gnu/ld-linux-x86-64.so.2"
 
 
@@ -26,19 +28,22 @@ class Interpreter:
 
         Hash-based and unchecked: it is valid whatever the time stamps, and loading never looks at the source.
         """
-        if not any(tree.rglob("*.py")):
-            return
-        libraries = ":".join(
-            str(base / path)
-            for base in (self._libc, self._root)
-            for path in ("usr/lib/x86_64-linux-gnu", "usr/lib")
-        )
+        entries = sorted(path for path in tree.iterdir() if path.is_dir() or path.suffix == ".py")
+        # Not compileall's own workers: they start sys.executable, which knows nothing of this loader.
+        shares = [share for share in (entries[n::WORKERS] for n in range(WORKERS)) if share]
+        with ThreadPoolExecutor(WORKERS) as pool:
+            for result in [pool.submit(self._compile, share, tree, installed_at) for share in shares]:
+                result.result()
+
+    def _compile(self, entries: list[Path], tree: Path, installed_at: str) -> None:
+        directories = ("usr/lib/x86_64-linux-gnu", "usr/lib")
+        libraries = ":".join(str(base / path) for base in (self._libc, self._root) for path in directories)
         run(
             str(self._libc / LOADER),
             "--library-path",
             libraries,
             str(self._root / f"usr/bin/python{self.version}"),
-            *("-E", "-s", "-S", "-m", "compileall", "-q", "-j", "0", "--invalidation-mode", "unchecked-hash"),
-            *("-s", str(tree), "-p", installed_at, str(tree)),
+            *("-E", "-s", "-S", "-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash"),
+            *("-s", str(tree), "-p", installed_at, *map(str, entries)),
             env={**os.environ, "PYTHONHOME": str(self._root / "usr"), "PYTHONDONTWRITEBYTECODE": "1"},
         )

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import io
 import json
+import os
 import subprocess
 import tarfile
 from pathlib import Path
@@ -13,6 +13,7 @@ from kdist.lifecycle.bundle.manifest import CONTROL_PLANE, NODE, Manifest
 from kdist.lifecycle.bundle.oci import LAYOUT, index
 from kdist.lifecycle.bundle.process import BundleError, run
 
+CHUNK = 1 << 20
 CTR = ("ctr", "-n", "k8s.io", "images")
 
 
@@ -47,21 +48,35 @@ def load(directory: Path, role: str) -> list[str]:
 
 
 def stream(directory: Path, entries: list[dict[str, Any]], pipe: IO[bytes]) -> None:
-    """Write an OCI archive of these images: index first, then each blob once."""
-    with tarfile.open(fileobj=pipe, mode="w|", format=tarfile.GNU_FORMAT) as archive:
-        _add(archive, "oci-layout", LAYOUT)
-        _add(archive, "index.json", index(entries))
-        for name in dict.fromkeys(blob for entry in entries for blob in _blobs(directory, entry)):
-            try:
-                archive.add(directory / "images" / name, name, recursive=False)
-            except FileNotFoundError as error:
-                raise BundleError(f"missing: images/{name}") from error
+    """Write an OCI archive of these images to a pipe: index first, then each blob once.
+
+    The kernel moves the blobs (hundreds of megabytes) from file to pipe; only tar headers pass through here.
+    """
+    for name, content in (("oci-layout", LAYOUT), ("index.json", index(entries))):
+        pipe.write(_header(name, len(content)) + content + _padding(len(content)))
+    for name in dict.fromkeys(blob for entry in entries for blob in _blobs(directory, entry)):
+        try:
+            blob = (directory / "images" / name).open("rb")
+        except FileNotFoundError as error:
+            raise BundleError(f"missing: images/{name}") from error
+        with blob:
+            size = os.fstat(blob.fileno()).st_size
+            pipe.write(_header(name, size))
+            pipe.flush()
+            while os.sendfile(pipe.fileno(), blob.fileno(), None, CHUNK):
+                pass
+            pipe.write(_padding(size))
+    pipe.write(bytes(2 * tarfile.BLOCKSIZE))
 
 
-def _add(archive: tarfile.TarFile, name: str, content: bytes) -> None:
+def _header(name: str, size: int) -> bytes:
     info = tarfile.TarInfo(name)
-    info.size = len(content)
-    archive.addfile(info, io.BytesIO(content))
+    info.size = size
+    return info.tobuf(tarfile.GNU_FORMAT)
+
+
+def _padding(size: int) -> bytes:
+    return bytes(-size % tarfile.BLOCKSIZE)
 
 
 def _blobs(directory: Path, entry: dict[str, Any]) -> list[str]:
