@@ -45,6 +45,7 @@ TOOLS = (
     "ca-certificates",
     "e2fsprogs",
     "iproute2",
+    "libstdc++6",
     "mount",
     "netbase",
     "nftables",
