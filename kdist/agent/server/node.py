@@ -11,8 +11,6 @@ from kdist.agent.interfaces import Runtime
 from kdist.agent.server import app
 from kdist.agent.server.access import Access, Reviews
 from kdist.config.agent import AgentSettings
-from kdist.pki import issue
-from kdist.pki.plan import AuthoritySpec, LeafSpec
 from kdist.telemetry import log
 
 _log = log.get(__name__)
@@ -52,6 +50,10 @@ def serving_certificate(settings: AgentSettings, addresses: tuple[str, ...]) -> 
     """The certificate's and the key's file; a node that was given none makes its own, anew at every start."""
     if settings.tls_cert_file is not None and settings.tls_private_key_file is not None:
         return settings.tls_cert_file, settings.tls_private_key_file
+    # Imported when needed: most nodes are given a certificate, and all of them pay for what is loaded.
+    from kdist.pki import issue
+    from kdist.pki.plan import AuthoritySpec, LeafSpec
+
     directory = settings.root_dir / "pki"
     directory.mkdir(parents=True, exist_ok=True, mode=0o700)
     name = f"{settings.node_name}-ca"
