@@ -37,7 +37,8 @@ def archive(source: Path) -> bytes:
 def test_the_same_files_make_the_same_layer_whenever_and_wherever(tmp_path: Path) -> None:
     first, second = tree(tmp_path / "one"), tree(tmp_path / "two")
     assert archive(first) == archive(second)
-    members = tarfile.open(fileobj=io.BytesIO(archive(first))).getmembers()
+    with tarfile.open(fileobj=io.BytesIO(archive(first))) as written:
+        members = written.getmembers()
     assert [(m.name, m.mode, m.uid, m.mtime) for m in members if m.isfile()] == [("b/run", 0o755, 0, 0)]
 
 
