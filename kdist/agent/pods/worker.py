@@ -37,7 +37,9 @@ Verdict = tuple[str, str, str]
 # Volumes that show API objects are brought up to date about once a minute.
 REFRESH_SECONDS = 60.0
 # A failed step is tried again after this long, doubling up to the maximum.
-RETRY_FIRST, RETRY_MAXIMUM = 1.0, 60.0
+RETRY_FIRST, RETRY_MAXIMUM = 0.2, 60.0
+# A container that could not be configured or created: what it lacks may have come meanwhile.
+START_RETRY = 5.0
 DEADLINE: Verdict = (
     "Failed",
     "DeadlineExceeded",
@@ -63,6 +65,7 @@ class PodWorker:
         self._host = host
         self._executor = Executor(host, pod, self._pausable)
         self._backoff = BackOff()
+        # Containers whose last start failed: when to try again, and what the status says until one succeeds.
         self._held: dict[str, tuple[float, plans.Wait]] = {}
         self._waiting: dict[str, plans.Wait] = {}
         self._verdict: Verdict | None = None
@@ -188,7 +191,9 @@ class PodWorker:
             return 0.0
         verdicts = self._probe(observed)
         plan = plans.plan(self.pod, observed, self._facts(observed, verdicts))
-        self._waiting = dict(plan.waiting)
+        retried = {a.name for a in plan.actions if isinstance(a, plans.StartContainer)}
+        self._waiting = {name: wait for name, (_, wait) in self._held.items() if name in retried}
+        self._waiting.update(plan.waiting)
         self._publish(observed)
         if plan.finished:
             self.stage = Stage.STOPPING
@@ -302,11 +307,12 @@ class PodWorker:
             self._note(error)
             return
         self._held.pop(action.name, None)
+        self._waiting.pop(action.name, None)
 
     def _note(self, error: ActionError) -> None:
         log.info("pod action failed", container=error.container, reason=error.reason, error=error)
         if error.container:
-            seconds = error.retry_after or RETRY_FIRST * 2
+            seconds = error.retry_after or START_RETRY
             wait = plans.Wait(seconds, error.reason, error.message)
             self._held[error.container] = (self._host.clock() + seconds, wait)
             self._waiting[error.container] = wait
