@@ -53,7 +53,7 @@ class Core:
         store = self._stores.get(at)
         if store is None or store.resource is not resource:
             stored = self.scheme.stored_as(resource)
-            strategy = strategy_for(resource)
+            strategy = strategy_for(resource, self.scheme.schema_of(resource))
             store = self._stores[at] = Store(resource, stored, strategy, self.hub)
             if resource.plural == "events":
                 store.ttl = self.settings.event_ttl

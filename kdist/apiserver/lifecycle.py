@@ -24,6 +24,7 @@ from kdist.api.errors import ApiError
 from kdist.api.scheme import Scheme
 from kdist.apiserver import background, periphery, tls
 from kdist.apiserver.admission import default_chain
+from kdist.apiserver.allocators import open_allocator
 from kdist.apiserver.app import Application
 from kdist.apiserver.authn import Authenticator
 from kdist.apiserver.authn.bootstraptokens import BootstrapTokens
@@ -36,6 +37,7 @@ from kdist.apiserver.authz import Authorizer
 from kdist.apiserver.bootstrap import ensure_defaults
 from kdist.apiserver.core import Core
 from kdist.apiserver.loopback import CacheReader, RegistryWriter
+from kdist.apiserver.masters import Masters
 from kdist.apiserver.server import Server, bind
 from kdist.config.apiserver import ApiServerSettings
 from kdist.storage.interface import Storage, StorageError
@@ -96,6 +98,7 @@ class ApiServer:
         self._writer = RegistryWriter(self.core)
         self._compose()
         self._bootstrapped = False
+        self._masters: Masters | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._server = self._http_server()
 
@@ -164,8 +167,18 @@ class ApiServer:
         self._spawn(self.core.hub.run(), "hub")
         await self.core.hub.started()
         await self._reader.start()
+        allocator = await open_allocator(self.core.hub, self._settings)
+        self.core.companions = {("", "services"): allocator}
         self._spawn(self._server.serve([self._listener]), "https")
         await self._bootstrap()
+        self._masters = Masters(
+            self.core.storage,
+            self._writer,
+            address=self.address,
+            port=self.port,
+            service_ip=allocator.default_range.first,
+        )
+        self._spawn(self._masters.run(), "masters")
         for name, work in background.of(self.core, self.address, self.port, self.context).items():
             self._spawn(work, name)
         _log.info("ready", url=self.url, level=self._settings.api_level)
@@ -199,6 +212,9 @@ class ApiServer:
         for task in rest:
             task.cancel()
         await asyncio.gather(*rest, return_exceptions=True)
+        if self._masters is not None:
+            with contextlib.suppress(ApiError, StorageError):  # it expires by itself
+                await self._masters.leave()
         await self.core.storage.close()
 
     async def wait(self) -> None:

@@ -27,6 +27,8 @@ from kdist.apiserver.store import Store, Stored
 from kdist.storage.interface import KeyValue, Mismatch, Write
 
 GENERATE_ATTEMPTS = 8
+# Subresources whose writes change the object itself: the main resource's rules hold.
+_WRITE_THROUGH = frozenset({"scale"})
 # Makes the new object from the old one, which it may change and return.
 Transform = Callable[[Obj], Awaitable[Obj]]
 
@@ -129,15 +131,23 @@ class Pipeline:
             self._validate_create(obj)
             await self._admission.validate(self._named(review, metadata))
             return Stored(obj, orjson.dumps(obj))
-        while True:
-            claims = self._companions.allocate(obj, None) if self._companions else {}
-            self._validate_create(obj)
+        self._validate_create(obj)
+        if self._companions is None:
             await self._admission.validate(self._named(review, metadata))
+            return await self.store.create(obj)
+        return await self._create_with(self._companions, obj, review)
+
+    async def _create_with(self, companions: Companions, obj: Obj, review: AdmissionRequest) -> Stored:
+        """Allocate and store in one transaction; what somebody else took meanwhile is allocated anew."""
+        while True:
+            allocated: Obj = orjson.loads(orjson.dumps(obj))
+            claims = companions.allocate(allocated, None)
+            complete = replace(review, obj=allocated, name=meta.name(allocated))
+            await self._admission.validate(complete)
             try:
-                return await self.store.create(obj, dict(claims))
+                return await self.store.create(allocated, dict(claims))
             except Mismatch as mismatch:
-                assert self._companions is not None
-                self._companions.taken(mismatch.key)
+                companions.taken(mismatch.key)
 
     @staticmethod
     def _named(review: AdmissionRequest, metadata: Obj) -> AdmissionRequest:
@@ -229,13 +239,13 @@ class Pipeline:
 
     def _prepare_update(self, new: Obj, old: Obj, subresource: str) -> None:
         objectmeta.prepare_update(new["metadata"], old["metadata"])
-        if subresource:
+        if subresource and subresource not in _WRITE_THROUGH:
             self._strategy.prepare_subresource_update(subresource, new, old)
         else:
             self._strategy.prepare_update(new, old)
 
     def _validate_update(self, new: Obj, old: Obj, subresource: str) -> list[Cause]:
-        if subresource:
+        if subresource and subresource not in _WRITE_THROUGH:
             return self._strategy.validate_subresource_update(subresource, new, old)
         return self._strategy.validate_update(new, old)
 

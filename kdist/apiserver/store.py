@@ -7,7 +7,7 @@ errors of the API here.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import orjson
@@ -172,6 +172,25 @@ class Store:
             return await storage.guaranteed_update(
                 self.hub.storage, self.key(namespace, name), careful, cached=cached
             )
+
+    async def modify(
+        self, namespace: str, name: str, change: Callable[[Obj], Obj], *, dry_run: bool = False
+    ) -> Stored:
+        """Change an object below all rules; ``change`` gets its own copy, and may raise to refuse. NotFound."""
+        outcome: list[Stored] = []
+
+        async def attempt(current: KeyValue | None, fresh: bool) -> Write | None:
+            outcome.clear()
+            if current is None:
+                raise self.not_found(name)
+            new = change(self.current(current))
+            value = self.encode(new)
+            outcome.append(self.result(new, value, current.revision))
+            return None if dry_run or new == self.current(current) else Write(value, ttl=self.ttl)
+
+        revision = await self.guaranteed_update(namespace, name, attempt)
+        stored = outcome[0]
+        return stored if revision is None else self.result(stored.obj, self.encode(stored.obj), revision)
 
     # ----- errors in this resource's words
 

@@ -164,7 +164,7 @@ def _schema_or_list(value: wire.Value) -> Any:
     """JSONSchemaPropsOrArray: one schema or several."""
     found = list(wire.fields(_bytes(value)))
     several = [_schema(v) for number, v in found if number == 2]
-    return several or next((_schema(v) for number, v in found if number == 1), None)
+    return several if several else _only(found)
 
 
 def _schema_or_bool(value: wire.Value) -> Any:
@@ -175,7 +175,11 @@ def _schema_or_bool(value: wire.Value) -> Any:
 def _schema_or_strings(value: wire.Value) -> Any:
     found = list(wire.fields(_bytes(value)))
     strings = [_text(v) for number, v in found if number == 2]
-    return strings or next((_schema(v) for number, v in found if number == 1), None)
+    return strings if strings else _only(found)
+
+
+def _only(found: list[tuple[int, wire.Value]]) -> Any:
+    return next((_schema(v) for number, v in found if number == 1), None)
 
 
 def _schema(value: wire.Value) -> Any:

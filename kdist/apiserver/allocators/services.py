@@ -1,0 +1,175 @@
+"""Gives Services their cluster IPs and node ports, as companion keys of their writes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from kdist.api import errors, meta
+from kdist.api.errors import Cause, InternalError
+from kdist.api.meta import Obj
+from kdist.apiserver.allocators.claims import Claims, Full, claim_value
+from kdist.apiserver.allocators.ranges import AddressRange, PortRange
+from kdist.apiserver.registry import services as rules
+from kdist.config.apiserver import ApiServerSettings
+from kdist.storage.hub import Hub
+
+_DUAL = ("PreferDualStack", "RequireDualStack")
+
+
+async def open_allocator(hub: Hub, settings: ApiServerSettings) -> ServiceAllocator:
+    """The allocator of the configured ranges. Raises ValueError for bad ranges, StorageError."""
+    addresses: dict[str, tuple[AddressRange, Claims]] = {}
+    for cidr in settings.service_cluster_ip_range:
+        found = AddressRange.parse(cidr)
+        claims = await Claims.open(hub, "serviceips", found.size, found.reserved, found.member())
+        addresses[found.family] = (found, claims)
+    ports = PortRange.parse(settings.service_node_port_range)
+    claims = await Claims.open(hub, "servicenodeports", ports.size, ports.reserved, ports.member())
+    return ServiceAllocator(addresses, (ports, claims))
+
+
+class ServiceAllocator:
+    """See :class:`kdist.apiserver.pipeline.Companions`. The first address family is the default one."""
+
+    def __init__(
+        self, addresses: dict[str, tuple[AddressRange, Claims]], ports: tuple[PortRange, Claims]
+    ) -> None:
+        self._addresses = addresses
+        self._ports, self._port_claims = ports
+
+    @property
+    def default_range(self) -> AddressRange:
+        """The range of the Service ``kubernetes``."""
+        return next(iter(self._addresses.values()))[0]
+
+    def allocate(self, new: Obj, old: Obj | None) -> Mapping[str, bytes]:
+        """Pick what the Service lacks and check what it asks for. Raises Invalid, InternalError."""
+        self._settle_families(new)
+        keys = [*self._allocate_addresses(new, old), *self._allocate_ports(new, old)]
+        return dict.fromkeys(keys, claim_value(new))
+
+    def released(self, new: Obj | None, old: Obj) -> list[str]:
+        """The claims that go."""
+        kept = self._keys(new) if new is not None else set()
+        return sorted(self._keys(old) - kept)
+
+    def taken(self, key: str) -> None:
+        """Another server was faster."""
+        for claims in self._all_claims():
+            if claims.owns(key):
+                claims.refuse(key)
+
+    def _all_claims(self) -> list[Claims]:
+        return [claims for _, claims in self._addresses.values()] + [self._port_claims]
+
+    def _keys(self, service: Obj) -> set[str]:
+        keys = {self._port_claims.key(str(port)) for port in rules.node_ports(service)}
+        for address in rules.cluster_ips(service):
+            for found, claims in self._addresses.values():
+                if found.contains(address):
+                    keys.add(claims.key(address))
+        return keys
+
+    # ----- addresses
+
+    def _settle_families(self, service: Obj) -> None:
+        """The families that the policy allows of those the server has."""
+        spec = service["spec"]
+        if spec.get("type") == "ExternalName" or (rules.is_headless(service) and not spec.get("selector")):
+            return
+        families = list(spec.get("ipFamilies") or list(self._addresses)[:1])
+        policy = spec.get("ipFamilyPolicy") or "SingleStack"
+        if policy in _DUAL:
+            families += [family for family in self._addresses if family not in families]
+        if policy == "RequireDualStack" and len(self._addresses) < 2:
+            raise _invalid(
+                service,
+                "spec.ipFamilyPolicy",
+                policy,
+                "this cluster is not configured for dual-stack services",
+            )
+        for at, family in enumerate(families):
+            if family not in self._addresses:
+                raise _invalid(service, f"spec.ipFamilies[{at}]", family, "not configured on this cluster")
+        spec["ipFamilies"] = families if policy in _DUAL else families[:1]
+
+    def _allocate_addresses(self, new: Obj, old: Obj | None) -> list[str]:
+        spec = new["spec"]
+        if spec.get("type") == "ExternalName":
+            return []
+        if rules.is_headless(new):
+            spec["clusterIPs"] = [rules.HEADLESS]
+            return []
+        held = set(rules.cluster_ips(old)) if old is not None else set()
+        addresses = rules.cluster_ips(new)
+        wanted = [self._asked(new, address) for address in addresses if address not in held]
+        for family in spec["ipFamilies"][len(addresses) :]:
+            address, key = self._picked(family)
+            addresses.append(address)
+            wanted.append(key)
+        spec["clusterIP"], spec["clusterIPs"] = addresses[0], addresses[: len(spec["ipFamilies"])]
+        return wanted
+
+    def _asked(self, service: Obj, address: str) -> str:
+        for found, claims in self._addresses.values():
+            if not found.contains(address):
+                continue
+            if claims.taken(address):
+                told = f"failed to allocate IP {address}: provided IP is already allocated"
+                raise _invalid(service, "spec.clusterIPs", [address], told)
+            return claims.key(address)
+        ranges = ", ".join(str(found.network) for found, _ in self._addresses.values())
+        told = f"failed to allocate IP {address}: the provided IP ({address}) is not in the valid range. "
+        told += f"The range of valid IPs is {ranges}"
+        raise _invalid(service, "spec.clusterIPs", [address], told)
+
+    def _picked(self, family: str) -> tuple[str, str]:
+        _, claims = self._addresses[family]
+        try:
+            address = claims.pick(set())
+        except Full:
+            raise InternalError("failed to allocate a serviceIP: range is full") from None
+        return address, claims.key(address)
+
+    # ----- ports
+
+    def _allocate_ports(self, new: Obj, old: Obj | None) -> list[str]:
+        held = rules.node_ports(old) if old is not None else set()
+        wanted = {port for port in rules.node_ports(new) if port not in held}
+        for port in sorted(wanted):
+            self._check_port(new, port)
+        chosen = {str(port) for port in rules.node_ports(new)}
+        shared = {p["port"]: p["nodePort"] for p in new["spec"].get("ports") or () if p.get("nodePort")}
+        for row in rules.needs_node_ports(new):
+            # TCP and UDP of one port number share their node port, as DNS wants it
+            row["nodePort"] = shared.get(row["port"]) or self._pick_port(chosen)
+            shared[row["port"]] = row["nodePort"]
+        if rules.needs_health_check_port(new):
+            new["spec"]["healthCheckNodePort"] = self._pick_port(chosen)
+        return [self._port_claims.key(str(p)) for p in sorted(rules.node_ports(new) - held)]
+
+    def _check_port(self, service: Obj, port: int) -> None:
+        told = ""
+        if not self._ports.contains(port):
+            told = "provided port is not in the valid range. "
+            told += f"The range of valid ports is {self._ports.low}-{self._ports.high}"
+        elif self._port_claims.taken(str(port)):
+            told = "provided port is already allocated"
+        if told:
+            ports = service["spec"].get("ports") or ()
+            at = next((i for i, p in enumerate(ports) if p.get("nodePort") == port), 0)
+            raise _invalid(service, f"spec.ports[{at}].nodePort", port, told)
+
+    def _pick_port(self, chosen: set[str]) -> int:
+        try:
+            member = self._port_claims.pick(chosen)
+        except Full:
+            raise InternalError("failed to allocate a nodePort: range is full") from None
+        chosen.add(member)
+        return int(member)
+
+
+def _invalid(service: Obj, field: str, value: object, told: str) -> errors.Invalid:
+    shown = f'"{value}"' if isinstance(value, str) else str(value).replace("'", '"')
+    cause = Cause(field, f"Invalid value: {shown}: {told}")
+    return errors.invalid("", "Service", meta.name(service), [cause])
