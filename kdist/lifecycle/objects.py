@@ -60,16 +60,26 @@ class _Paths:
         return f"{base}{scope}/{resource['name']}/{meta['name']}"
 
 
-async def _apply_one(client: Client, path: str, obj: Obj, dry_run: bool) -> bool:
-    try:
-        before = await client.request("GET", path)
-    except NotFound:
-        before = None
+async def _apply_one(client: Client, path: str, obj: Obj, dry_run: bool, deadline: float) -> bool:
+    before = await _present(client, path)
+    while before is None and obj["kind"] == "Node":  # nodes are not ours to make: their agents register them
+        if time.monotonic() > deadline:
+            raise Failed(f"{_where(obj)} has not registered (journalctl -u kdist-agent on that host)")
+        await asyncio.sleep(_POLL_SECONDS)
+        before = await _present(client, path)
     params = {"fieldManager": FIELD_MANAGER, "force": "true"} | ({"dryRun": "All"} if dry_run else {})
     after = await client.request(
         "PATCH", path, params=params, body=obj, content_type="application/apply-patch+yaml"
     )
     return before is None or _content(before) != _content(after)
+
+
+async def _present(client: Client, path: str) -> Obj | None:
+    try:
+        found: Obj = await client.request("GET", path)
+    except NotFound:
+        return None
+    return found
 
 
 def _content(obj: Obj) -> Obj:
@@ -85,11 +95,12 @@ def _content(obj: Obj) -> Obj:
 async def apply(kubeconfig: str, manifests: Iterable[str], timeout: float, dry_run: bool) -> list[str]:
     """Apply every document; the objects that were created or changed. Raises :class:`Failed`."""
     async with Client.from_kubeconfig(Path(kubeconfig), user_agent=FIELD_MANAGER) as client:
-        await _wait_for_server(client, time.monotonic() + timeout)
+        deadline = time.monotonic() + timeout
+        await _wait_for_server(client, deadline)
         paths, changed = _Paths(client), []
         for obj in parse(manifests):
             try:
-                if await _apply_one(client, await paths.of(obj), obj, dry_run):
+                if await _apply_one(client, await paths.of(obj), obj, dry_run, deadline):
                     changed.append(_where(obj))
             except ApiError as error:
                 raise Failed(f"{_where(obj)}: {error}") from error
