@@ -75,8 +75,14 @@ def _merge_value(original: Any, value: Any, schema: Schema, order: list[Any] | N
         return _merge_map(original, value, schema)
     if isinstance(value, list) and "merge" in schema.strategies:
         merged = _merge_list(original if isinstance(original, list) else [], value, schema)
+        merged = _ordered(merged, original or [], _content(value), schema)
         return _ordered(merged, original or [], order, schema) if order is not None else merged
     return _without_directives(value)
+
+
+def _content(patch: list[Any]) -> list[Any]:
+    """The items of a list patch that are content: their order counts where nothing else says."""
+    return [item for item in patch if not (isinstance(item, dict) and _PATCH in item)]
 
 
 def _without_directives(value: Any) -> Any:

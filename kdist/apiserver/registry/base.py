@@ -20,6 +20,7 @@ from kdist.api.meta import Obj
 from kdist.api.schema import ANY, Schema
 from kdist.apiserver.registry.required import missing
 from kdist.apiserver.validation import names
+from kdist.apiserver.validation.metadata import validate_metadata, validate_metadata_update
 
 if TYPE_CHECKING:
     from kdist.api.scheme import Resource
@@ -64,12 +65,16 @@ class Strategy:
         self.count_generation(new, old)
 
     def validate(self, obj: Obj) -> list[Cause]:
-        """Everything wrong with a new, defaulted object (its types and metadata are checked before)."""
-        return self._with_missing(obj, self.check(obj))
+        """Everything wrong with a new, defaulted object (its types are checked before)."""
+        metadata = validate_metadata(
+            obj.get("metadata") or {}, namespaced=self.resource.namespaced, name_rule=self.name_rule
+        )
+        return [*metadata, *self._with_missing(obj, self.check(obj))]
 
     def validate_update(self, new: Obj, old: Obj) -> list[Cause]:
         """Everything wrong with replacing ``old`` by ``new``."""
-        return self._with_missing(new, [*self.check(new), *self.check_update(new, old)])
+        metadata = validate_metadata_update(new.get("metadata") or {}, old.get("metadata") or {})
+        return [*metadata, *self._with_missing(new, [*self.check(new), *self.check_update(new, old)])]
 
     def _with_missing(self, obj: Obj, causes: list[Cause]) -> list[Cause]:
         """What the rules found, and the required fields on which they had nothing to say."""

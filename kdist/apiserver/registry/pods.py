@@ -207,7 +207,7 @@ def _deadline_shrinks(new: int | None, old: int | None) -> list[Cause]:
     if old is not None and new is None:
         return [causes.invalid(field, None, "must not update from a positive integer to nil value")]
     if old is not None and new is not None and new > old:
-        return [causes.invalid(field, new, f"must be less than or equal to previous value: {old}")]
+        return [causes.invalid(field, new, "must be less than or equal to previous value")]
     return []
 
 

@@ -13,11 +13,16 @@ IMMUTABLE = "field is immutable"
 
 
 def shown(value: Any) -> str:
-    """A value inside a message: strings quoted, label maps as upstream writes them, the rest as compact JSON."""
-    if isinstance(value, dict) and value and all(isinstance(v, str) for v in value.values()):
-        pairs = ", ".join(f'"{k}":"{v}"' for k, v in sorted(value.items()))
-        return f"map[string]string{{{pairs}}}"
+    """A value inside a message: strings quoted, the rest as compact JSON."""
     return orjson.dumps(value).decode()
+
+
+def shown_labels(labels: dict[str, str] | None) -> str:
+    """Labels inside a message, as upstream writes them."""
+    if labels is None:
+        return "map[string]string(nil)"
+    pairs = ", ".join(f'"{k}":"{v}"' for k, v in sorted(labels.items()))
+    return f"map[string]string{{{pairs}}}"
 
 
 def required(field: str, detail: str = "") -> Cause:
@@ -27,7 +32,8 @@ def required(field: str, detail: str = "") -> Cause:
 
 def invalid(field: str, value: Any, detail: str) -> Cause:
     """The value is not allowed here."""
-    return Cause(field, f"Invalid value: {shown(value)}: {detail}", "FieldValueInvalid")
+    told = shown_labels(value) if field.endswith(".labels") and not isinstance(value, str) else shown(value)
+    return Cause(field, f"Invalid value: {told}: {detail}", "FieldValueInvalid")
 
 
 def not_supported(field: str, value: Any, supported: Iterable[str]) -> Cause:
