@@ -30,6 +30,9 @@ def pod_cgroup(qos: str, uid: str) -> Name:
     return (*tier(qos), f"pod{uid}")
 
 
+QOS_CLASSES = ("Guaranteed", "Burstable", "BestEffort")
+
+
 def tier(qos: str) -> Name:
     """The parent cgroup of a QoS class."""
     return ROOT if qos == "Guaranteed" else (*ROOT, qos.lower())
@@ -115,8 +118,9 @@ class Cgroupfs:
         (directory / "cgroup.subtree_control").write_text(wanted)
 
     async def remove(self, name: Name) -> None:
-        """Remove the directories from the bottom up."""
-        for controller in self._controllers():
+        """Remove the directories from the bottom up, also of controllers that only the runtime uses."""
+        mounted = [self._mount] if self._unified else [c for c in self._mount.iterdir() if c.is_dir()]
+        for controller in mounted:
             top = controller.joinpath(*name)
             if top.is_dir():
                 _remove_tree(top)

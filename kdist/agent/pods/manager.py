@@ -13,7 +13,8 @@ from kdist.agent.pods import admission
 from kdist.agent.pods import spec as specs
 from kdist.agent.pods.host import Host
 from kdist.agent.pods.observed import Observed
-from kdist.agent.pods.worker import PodWorker, Stage
+from kdist.agent.pods.stages import Stage
+from kdist.agent.pods.worker import PodWorker
 from kdist.api import meta
 from kdist.api import pods as api_pods
 from kdist.api.meta import Obj

@@ -126,6 +126,8 @@ def _all(pod: Obj, kind: str, observed: Observed, facts: StatusFacts, *, lost: b
         status = _container(container, runs, before.get(container["name"]) or {}, facts, default)
         if kind == "init" and _exit_code(status) == 0:
             status["ready"] = True
+        if kind == "ephemeral":
+            status["ready"] = status["started"] = False  # They count for nothing.
         if lost and "waiting" in status["state"]:
             status["state"] = {"terminated": dict(_LOST)}
         statuses.append(status)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable
-from enum import Enum
 from typing import TypeVar
 
 from kdist.agent import cgroups
@@ -22,6 +21,7 @@ from kdist.agent.pods.backoff import BackOff
 from kdist.agent.pods.host import Host
 from kdist.agent.pods.interrupts import Interrupted, until
 from kdist.agent.pods.observed import Observed
+from kdist.agent.pods.stages import Signals, Stage, advance
 from kdist.agent.probes.prober import Verdicts
 from kdist.api import meta
 from kdist.api import pods as api_pods
@@ -45,15 +45,6 @@ DEADLINE: Verdict = (
     "DeadlineExceeded",
     "Pod was active on the node longer than the specified deadline",
 )
-
-
-class Stage(Enum):
-    """Where in its life on this node a pod is."""
-
-    RUNNING = "running"
-    STOPPING = "stopping"
-    STOPPED = "stopped"
-    GONE = "gone"
 
 
 class PodWorker:
@@ -182,12 +173,18 @@ class PodWorker:
             case _:
                 return await self._remove_step()
 
+    def _advance(self, **signals: bool) -> bool:
+        """Move to the next stage if the signals say so, and tell whether they did."""
+        before, self.stage = self.stage, advance(self.stage, Signals(**signals))
+        return self.stage is not before
+
     # Running.
 
     async def _run_step(self) -> float | None:
         observed = await self._observe()
-        if api_pods.is_terminal(self.pod) or self._stop.is_set() or self._overdue():
-            self.stage = Stage.STOPPING
+        if self._advance(
+            stop=self._overdue() or self._stop.is_set(), terminal=api_pods.is_terminal(self.pod)
+        ):
             return 0.0
         verdicts = self._probe(observed)
         plan = plans.plan(self.pod, observed, self._facts(observed, verdicts))
@@ -195,8 +192,7 @@ class PodWorker:
         self._waiting = {name: wait for name, (_, wait) in self._held.items() if name in retried}
         self._waiting.update(plan.waiting)
         self._publish(observed)
-        if plan.finished:
-            self.stage = Stage.STOPPING
+        if self._advance(finished=plan.finished):
             return 0.0
         if not self._network_allows(plan):
             return 2.0
@@ -378,8 +374,10 @@ class PodWorker:
     async def _after_stop(self, observed: Observed) -> float | None:
         self._host.prober.forget(self.uid)
         await self._host.volumes.unmount(self.uid)
-        await self._host.cgroups.remove(self._cgroup)
-        self.stage = Stage.STOPPED
+        known = (self.pod.get("status") or {}).get("qosClass")
+        for qos in (known,) if known else cgroups.QOS_CLASSES:
+            await self._host.cgroups.remove(cgroups.pod_cgroup(qos, self.uid))
+        self._advance(idle=True)
         return 0.0
 
     async def _remove_step(self) -> float | None:
@@ -395,7 +393,7 @@ class PodWorker:
         await self._executor.clean_up()
         await self._host.cache.refresh(self.uid)
         self._host.images.forget(self.uid)
-        self.stage = Stage.GONE
+        self._advance(removed=True, clean=True)
         return 0.0
 
     # Status.
