@@ -9,9 +9,12 @@ from kdist.client.informer import InformerFactory
 from kdist.client.rest import Client
 from kdist.config.controller_manager import ControllerManagerSettings
 from kdist.controllers.base import Context, Controller
+from kdist.controllers.clusterroleaggregation.controller import ClusterRoleAggregationController
+from kdist.controllers.daemonset.controller import DaemonSetController
 from kdist.controllers.deployment.controller import DeploymentController
 from kdist.controllers.endpoints.controller import EndpointsController, EndpointSliceController
 from kdist.controllers.garbagecollector.controller import GarbageCollector
+from kdist.controllers.job.controller import JobController
 from kdist.controllers.namespace.controller import NamespaceController
 from kdist.controllers.nodeipam.controller import NodeIpamController
 from kdist.controllers.nodelifecycle.controller import NodeLifecycleController
@@ -33,6 +36,8 @@ CONTROLLERS: tuple[type[Controller], ...] = (
     DeploymentController,
     ReplicaSetController,
     ReplicationControllerController,
+    DaemonSetController,
+    JobController,
     EndpointSliceController,
     EndpointsController,
     NamespaceController,
@@ -43,6 +48,7 @@ CONTROLLERS: tuple[type[Controller], ...] = (
     TaintEvictionController,
     NodeIpamController,
     PodGarbageCollector,
+    ClusterRoleAggregationController,
     PersistentVolumeController,
     ClaimProtectionController,
     VolumeProtectionController,

@@ -1,0 +1,1 @@
+"""StatefulSets: pods with names, in order, each with its own volumes."""
