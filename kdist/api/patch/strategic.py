@@ -101,7 +101,7 @@ def _is_directive(key: str) -> bool:
 def _merge_list(original: list[Any], patch: list[Any], schema: Schema) -> list[Any]:
     if not schema.merge_key:
         return list(dict.fromkeys([*original, *patch]))
-    kept, changes = _apply_list_directives(original, patch, schema.merge_key)
+    kept, changes = _apply_list_directives(list(original), patch, schema.merge_key)
     items = schema.items or ANY
     places = {_key(item, schema.merge_key): at for at, item in enumerate(kept)}
     for change in changes:

@@ -1,0 +1,163 @@
+"""The patch types, on documents small enough to read."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from kdist.api.errors import BadRequest, Conflict, Invalid
+from kdist.api.patch import apply, managed, merge, strategic
+from kdist.api.patch import json as json_patch
+from kdist.api.scheme import Scheme
+
+Obj = dict[str, Any]
+
+
+def test_json_patch_runs_its_operations_in_order() -> None:
+    patch = [
+        {"op": "add", "path": "/a/-", "value": 3},
+        {"op": "test", "path": "/a/0", "value": 1},
+        {"op": "move", "from": "/a/0", "path": "/b~1c"},
+        {"op": "copy", "from": "/a", "path": "/d"},
+        {"op": "remove", "path": "/d/0"},
+    ]
+    document = {"a": [1, 2]}
+    assert json_patch.apply(document, patch) == {"a": [2, 3], "b/c": 1, "d": [3]}
+    assert document == {"a": [1, 2]}
+
+
+@pytest.mark.parametrize(
+    ("operation", "error"),
+    [
+        ({"op": "remove", "path": "/x"}, Invalid),
+        ({"op": "replace", "path": "/a/9", "value": 1}, Invalid),
+        ({"op": "test", "path": "/a", "value": 1}, Invalid),
+        ({"op": "add", "path": "/a"}, BadRequest),
+        ({"op": "nope", "path": "/a"}, BadRequest),
+    ],
+)
+def test_json_patch_refuses_what_does_not_fit(operation: Obj, error: type[Exception]) -> None:
+    with pytest.raises(error):
+        json_patch.apply({"a": [1]}, [operation])
+
+
+def test_merge_patch_deletes_by_null_and_replaces_lists() -> None:
+    patched = merge.apply({"a": {"b": 1, "c": 2}, "l": [1]}, {"a": {"b": None}, "l": [2]})
+    assert patched == {"a": {"c": 2}, "l": [2]}
+
+
+@pytest.fixture
+def pod() -> Obj:
+    return {
+        "spec": {
+            "containers": [
+                {"name": "a", "image": "x", "ports": [{"containerPort": 1}]},
+                {"name": "b", "image": "y"},
+            ],
+            "volumes": [{"name": "v", "emptyDir": {}}],
+            "tolerations": [{"key": "k"}],
+        }
+    }
+
+
+def _names(pod: Obj) -> str:
+    return "".join(c["name"] for c in pod["spec"]["containers"])
+
+
+def test_strategic_patch_merges_lists_by_their_keys(scheme: Scheme, pod: Obj) -> None:
+    change = {"spec": {"containers": [{"name": "a", "image": "z", "ports": [{"containerPort": 2}]}]}}
+    patched = strategic.apply(pod, change, scheme.schema("v1", "Pod"))
+    first = patched["spec"]["containers"][0]
+    assert (first["image"], [p["containerPort"] for p in first["ports"]]) == ("z", [2, 1])
+    assert _names(patched) == "ab"
+
+
+def test_strategic_patch_replaces_lists_without_keys(scheme: Scheme, pod: Obj) -> None:
+    patched = strategic.apply(pod, {"spec": {"tolerations": [{"key": "q"}]}}, scheme.schema("v1", "Pod"))
+    assert patched["spec"]["tolerations"] == [{"key": "q"}]
+
+
+def test_strategic_directives_delete_order_and_retain(scheme: Scheme, pod: Obj) -> None:
+    change = {
+        "spec": {
+            "$setElementOrder/containers": [{"name": "c"}, {"name": "a"}],
+            "containers": [{"name": "c", "image": "q"}, {"name": "b", "$patch": "delete"}],
+            "volumes": [{"name": "v", "$retainKeys": ["name", "hostPath"], "hostPath": {"path": "/"}}],
+        }
+    }
+    patched = strategic.apply(pod, change, scheme.schema("v1", "Pod"))
+    assert _names(patched) == "ca"
+    assert patched["spec"]["volumes"] == [{"name": "v", "hostPath": {"path": "/"}}]
+
+
+def test_strategic_patch_keeps_sets_of_scalars(scheme: Scheme) -> None:
+    change = {"metadata": {"$deleteFromPrimitiveList/finalizers": ["a"], "finalizers": ["c"]}}
+    patched = strategic.apply({"metadata": {"finalizers": ["a", "b"]}}, change, scheme.schema("v1", "Pod"))
+    assert sorted(patched["metadata"]["finalizers"]) == ["b", "c"]
+
+
+def test_strategic_patch_needs_the_merge_key(scheme: Scheme, pod: Obj) -> None:
+    with pytest.raises(BadRequest, match="merge key: name"):
+        strategic.apply(pod, {"spec": {"containers": [{"image": "z"}]}}, scheme.schema("v1", "Pod"))
+
+
+# ----- server-side apply
+
+
+def _deployment(image: str, replicas: int | None = None, **labels: str) -> Obj:
+    spec: Obj = {"template": {"spec": {"containers": [{"name": "x", "image": image}]}}}
+    if replicas is not None:
+        spec["replicas"] = replicas
+    metadata: Obj = {"name": "d", **({"labels": labels} if labels else {})}
+    return {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata, "spec": spec}
+
+
+def _owners(obj: Obj) -> dict[str, set[str]]:
+    found = managed.read(obj["metadata"])
+    return {m.name: {path[-1] for path in entry.paths} for m, entry in found.items()}
+
+
+def test_applying_what_is_there_already_shares_it(scheme: Scheme) -> None:
+    schema = scheme.schema("apps/v1", "Deployment")
+    live = apply.apply({}, _deployment("x", 2), schema, manager="one")
+    both = apply.apply(live, _deployment("x"), schema, manager="two")
+    assert "f:replicas" not in _owners(both)["two"]
+    assert "f:image" in _owners(both)["one"] & _owners(both)["two"]
+
+
+def test_taking_anothers_field_is_a_conflict_that_names_it(scheme: Scheme) -> None:
+    schema = scheme.schema("apps/v1", "Deployment")
+    live = apply.apply({}, _deployment("x"), schema, manager="one")
+    with pytest.raises(Conflict) as refused:
+        apply.apply(live, _deployment("y"), schema, manager="two")
+    field = '.spec.template.spec.containers[name="x"].image'
+    assert refused.value.message == f'Apply failed with 1 conflict: conflict with "one": {field}'
+    assert [c.reason for c in refused.value.causes] == ["FieldManagerConflict"]
+    forced = apply.apply(live, _deployment("y"), schema, manager="two", force=True)
+    assert "f:image" not in _owners(forced)["one"]
+
+
+def test_what_is_no_longer_applied_goes_unless_another_owns_it(scheme: Scheme) -> None:
+    schema = scheme.schema("apps/v1", "Deployment")
+    live = apply.apply({}, _deployment("x", 2, a="1", b="2"), schema, manager="one")
+    live = apply.apply(live, _deployment("x", None, b="2"), schema, manager="two")
+    after = apply.apply(live, _deployment("x"), schema, manager="one")
+    assert after["metadata"]["labels"] == {"b": "2"}
+    assert "replicas" not in after["spec"]
+
+
+def test_an_update_takes_over_the_fields_it_changes(scheme: Scheme) -> None:
+    schema = scheme.schema("apps/v1", "Deployment")
+    live = apply.apply({}, _deployment("x", 2), schema, manager="one")
+    changed = {**live, "metadata": dict(live["metadata"]), "spec": {**live["spec"], "replicas": 3}}
+    managed.track_update(changed, live, schema, "scaler", "scale")
+    assert _owners(changed)["scaler"] == {"f:replicas"}
+    assert "f:replicas" not in _owners(changed)["one"]
+
+
+def test_a_write_that_changes_nothing_leaves_the_managers_alone(scheme: Scheme) -> None:
+    schema = scheme.schema("apps/v1", "Deployment")
+    live = apply.apply({}, _deployment("x"), schema, manager="one", now="2026-01-01T00:00:00Z")
+    again = apply.apply(live, _deployment("x"), schema, manager="one", now="2026-01-02T00:00:00Z")
+    assert again == live
