@@ -17,7 +17,7 @@ _STANDARD = {"cpu", "memory", "ephemeral-storage", "storage"}
 _HANDLERS = ("exec", "httpGet", "tcpSocket", "grpc")
 
 
-def check_spec(spec: Obj, field: str, *, template: bool = False) -> list[Cause]:
+def check_spec(spec: Obj, field: str) -> list[Cause]:
     """Causes for a whole pod spec at ``field``."""
     found = list(_scalars(spec, field))
     volumes = spec.get("volumes") or []

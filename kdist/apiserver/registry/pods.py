@@ -258,7 +258,7 @@ def _check_ephemeral(spec: Obj, before: Obj) -> list[Cause]:
 def check_template(template: Obj, field: str, policies: tuple[str, ...] = ("Always",)) -> list[Cause]:
     """Causes for a PodTemplateSpec whose restart policy has to be one of ``policies``."""
     spec = template.get("spec") or {}
-    found = podcheck.check_spec(spec, f"{field}.spec", template=True)
+    found = podcheck.check_spec(spec, f"{field}.spec")
     policy = spec.get("restartPolicy")
     if policy in ("Always", "OnFailure", "Never") and policy not in policies:
         found.append(causes.not_supported(f"{field}.spec.restartPolicy", policy, policies))

@@ -130,12 +130,12 @@ def default_volume(volume: Obj) -> None:
         fill(volume["hostPath"], type="")
     if "image" in volume:
         fill(volume["image"], pullPolicy=_pull_policy(volume["image"].get("reference") or ""))
-    _default_disk(volume)
+    default_disk(volume)
     if template := (volume.get("ephemeral") or {}).get("volumeClaimTemplate"):
         fill(template.setdefault("spec", {}), volumeMode="Filesystem")
 
 
-def _default_disk(volume: Obj) -> None:
+def default_disk(volume: Obj) -> None:
     """Network disks, which persistent volumes name the same way."""
     if "iscsi" in volume:
         fill(volume["iscsi"], iscsiInterface="default")
@@ -145,6 +145,3 @@ def _default_disk(volume: Obj) -> None:
         fill(volume["scaleIO"], storageMode="ThinProvisioned", fsType="xfs")
     if "azureDisk" in volume:
         fill(volume["azureDisk"], cachingMode="ReadWrite", kind="Shared", fsType="ext4", readOnly=False)
-
-
-default_disk = _default_disk

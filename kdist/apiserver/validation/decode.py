@@ -14,7 +14,6 @@ from kdist.apiserver.validation.structure import conform
 
 JSON = "application/json"
 YAML = "application/yaml"
-LEVELS = ("Ignore", "Warn", "Strict")
 
 
 @dataclass(slots=True)
