@@ -10,6 +10,7 @@ from kdist.client.rest import Client
 from kdist.config.controller_manager import ControllerManagerSettings
 from kdist.controllers.base import Context, Controller
 from kdist.controllers.clusterroleaggregation.controller import ClusterRoleAggregationController
+from kdist.controllers.cronjob.controller import CronJobController
 from kdist.controllers.daemonset.controller import DaemonSetController
 from kdist.controllers.deployment.controller import DeploymentController
 from kdist.controllers.endpoints.controller import EndpointsController, EndpointSliceController
@@ -24,6 +25,8 @@ from kdist.controllers.podgc.controller import PodGarbageCollector
 from kdist.controllers.replicaset.controller import ReplicaSetController, ReplicationControllerController
 from kdist.controllers.rootca.controller import RootCaPublisher
 from kdist.controllers.serviceaccount.controller import ServiceAccountController
+from kdist.controllers.statefulset.controller import StatefulSetController
+from kdist.controllers.ttl.controller import TtlAfterFinishedController
 from kdist.controllers.volumeprotection.controller import (
     ClaimProtectionController,
     VolumeProtectionController,
@@ -37,7 +40,10 @@ CONTROLLERS: tuple[type[Controller], ...] = (
     ReplicaSetController,
     ReplicationControllerController,
     DaemonSetController,
+    StatefulSetController,
     JobController,
+    CronJobController,
+    TtlAfterFinishedController,
     EndpointSliceController,
     EndpointsController,
     NamespaceController,

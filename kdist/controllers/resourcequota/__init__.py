@@ -1,0 +1,1 @@
+"""What a namespace uses of its quota."""

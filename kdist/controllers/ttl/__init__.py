@@ -1,0 +1,1 @@
+"""Finished Jobs whose time is over."""
