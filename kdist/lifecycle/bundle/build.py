@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import shutil
 from collections.abc import Callable
@@ -45,11 +46,20 @@ class Source:
 
 
 def build(settings: BundleSettings, report: Report) -> Manifest:
-    """Build the bundle at ``settings.out``; unchanged parts come from the cache. BundleError when it cannot be."""
+    """Build the bundle at ``settings.out``; unchanged parts come from the cache. BundleError when it cannot be.
+
+    One build at a time uses a cache; others wait.
+    """
     _check(settings)
-    cache, version = settings.cache.expanduser().absolute(), settings.version or __version__
-    checkout = wheels.checkout()
+    cache = settings.cache.expanduser().absolute()
     cache.mkdir(parents=True, exist_ok=True)
+    with (cache / "lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        return _build(settings, cache, report)
+
+
+def _build(settings: BundleSettings, cache: Path, report: Report) -> Manifest:
+    version, checkout = settings.version or __version__, wheels.checkout()
     digests = Digests(cache / "digests.json")
     parts = Parts(cache, settings.suite, wheels.PYTHONS[settings.suite], refresh=settings.refresh)
     with ThreadPoolExecutor(1) as pool:
