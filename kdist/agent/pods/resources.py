@@ -68,12 +68,12 @@ def container_limits(container: Obj) -> CgroupLimits:
 
 def pod_limits(pod: Obj, pids: int | None = None) -> CgroupLimits:
     """The limits of the pod's cgroup: the sums, where every container has a limit."""
-    wanted = api_pods.requests(pod)
-    guaranteed = qos(pod) == "Guaranteed"
     cpu, memory = _sum_of_limits(pod, "cpu"), _sum_of_limits(pod, "memory")
-    milli = wanted.get("cpu", 0) or (cpu or 0 if guaranteed else 0)
     return CgroupLimits(
-        cpu_shares=shares(milli), cpu_quota=quota(cpu) if cpu else None, memory=memory, pids=pids
+        cpu_shares=shares(api_pods.requests(pod).get("cpu", 0)),
+        cpu_quota=quota(cpu) if cpu else None,
+        memory=memory,
+        pids=pids,
     )
 
 
