@@ -30,5 +30,5 @@ class NetSettings:
     cni_conf_dir: Path = option(
         Path("/etc/cni/net.d"), help="Where the container runtime looks for CNI configurations."
     )
-    healthz_bind_address: str = option("127.0.0.1:10258", help="HOST:PORT of /healthz, /readyz and /metrics.")
+    healthz_bind_address: str = option("127.0.0.1:10263", help="HOST:PORT of /healthz, /readyz and /metrics.")
     log_level: str = option("info", help="debug, info, warning or error.")
