@@ -13,6 +13,7 @@ from kdist.controllers.clusterroleaggregation.controller import ClusterRoleAggre
 from kdist.controllers.cronjob.controller import CronJobController
 from kdist.controllers.daemonset.controller import DaemonSetController
 from kdist.controllers.deployment.controller import DeploymentController
+from kdist.controllers.disruption.controller import DisruptionController
 from kdist.controllers.endpoints.controller import EndpointsController, EndpointSliceController
 from kdist.controllers.garbagecollector.controller import GarbageCollector
 from kdist.controllers.job.controller import JobController
@@ -23,6 +24,7 @@ from kdist.controllers.nodelifecycle.eviction import TaintEvictionController
 from kdist.controllers.persistentvolume.controller import PersistentVolumeController
 from kdist.controllers.podgc.controller import PodGarbageCollector
 from kdist.controllers.replicaset.controller import ReplicaSetController, ReplicationControllerController
+from kdist.controllers.resourcequota.controller import ResourceQuotaController
 from kdist.controllers.rootca.controller import RootCaPublisher
 from kdist.controllers.serviceaccount.controller import ServiceAccountController
 from kdist.controllers.statefulset.controller import StatefulSetController
@@ -55,6 +57,8 @@ CONTROLLERS: tuple[type[Controller], ...] = (
     NodeIpamController,
     PodGarbageCollector,
     ClusterRoleAggregationController,
+    DisruptionController,
+    ResourceQuotaController,
     PersistentVolumeController,
     ClaimProtectionController,
     VolumeProtectionController,
