@@ -81,7 +81,9 @@ def _bundle(directory: Path) -> tuple[manifest.Manifest | None, list[str]]:
 
 
 def _facts(cluster: spec.ClusterSpec) -> dict[str, Any]:
-    settings = dataclasses.asdict(cluster.settings)
+    settings = {
+        k: list(v) if isinstance(v, tuple) else v for k, v in dataclasses.asdict(cluster.settings).items()
+    }
     port = cluster.settings.api_port
     settings |= {
         "dns_address": cluster.dns_address,
