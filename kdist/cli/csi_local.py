@@ -44,18 +44,12 @@ async def _driver(settings: DriverSettings) -> None:
 
 
 async def _sidecar(settings: SidecarSettings) -> None:
-    from kdist.client.rest import Client
     from kdist.csi.client import DriverClient
     from kdist.csi.provisioner import Provisioner
     from kdist.csi.registrar import Registrar
     from kdist.telemetry import health
 
-    agent = "kdist-csi-local"
-    client = (
-        Client.from_kubeconfig(settings.kubeconfig, user_agent=agent)
-        if settings.kubeconfig
-        else Client.in_cluster(user_agent=agent)
-    )
+    client = running.connected(settings.kubeconfig, "kdist-csi-local")
     connection = DriverClient(settings.endpoint)
     try:
         name = await connection.name()

@@ -21,17 +21,11 @@ def dns(settings: DnsSettings) -> None:
 
 
 async def _run(settings: DnsSettings) -> None:
-    from kdist.client.rest import Client
     from kdist.dns.config import Serving
     from kdist.dns.feeder import Feeder
     from kdist.telemetry import health
 
-    agent = "kdist-dns"
-    client = (
-        Client.from_kubeconfig(settings.kubeconfig, user_agent=agent)
-        if settings.kubeconfig
-        else Client.in_cluster(user_agent=agent)
-    )
+    client = running.connected(settings.kubeconfig, "kdist-dns")
     settings.directory.mkdir(parents=True, exist_ok=True)
     serving = Serving(
         directory=settings.directory,

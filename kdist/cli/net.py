@@ -25,17 +25,11 @@ def net(settings: NetSettings) -> None:
 async def _run(settings: NetSettings) -> None:
     from pyroute2 import AsyncIPRoute
 
-    from kdist.client.rest import Client
     from kdist.net.daemon import Daemon, Options
     from kdist.net.kernel import Kernel
     from kdist.telemetry import health
 
-    agent = "kdist-net"
-    client = (
-        Client.from_kubeconfig(settings.kubeconfig, user_agent=agent)
-        if settings.kubeconfig
-        else Client.in_cluster(user_agent=agent)
-    )
+    client = running.connected(settings.kubeconfig, "kdist-net")
     options = Options(
         node=settings.node_name,
         cluster_cidr=settings.cluster_cidr,

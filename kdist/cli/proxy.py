@@ -19,19 +19,13 @@ def proxy(settings: ProxySettings) -> None:
 
 
 async def _run(settings: ProxySettings) -> None:
-    from kdist.client.rest import Client
     from kdist.proxy.controller import Proxy, allow_loopback_node_ports
     from kdist.proxy.family import IPV4
     from kdist.proxy.nft import LibNftables
     from kdist.proxy.rules import Rules
     from kdist.telemetry import health
 
-    agent = "kdist-proxy"
-    client = (
-        Client.from_kubeconfig(settings.kubeconfig, user_agent=agent)
-        if settings.kubeconfig
-        else Client.in_cluster(user_agent=agent)
-    )
+    client = running.connected(settings.kubeconfig, "kdist-proxy")
     allow_loopback_node_ports()
     rules = Rules(LibNftables(), IPV4, settings.node_name, settings.cluster_cidr)
     async with client:

@@ -1,4 +1,4 @@
-"""How the long-running components of a node run: on uvloop, until SIGTERM or Ctrl-C, then exit 0."""
+"""How the long-running components of a node run: connected to the API, on uvloop, until SIGTERM or Ctrl-C."""
 
 from __future__ import annotations
 
@@ -6,7 +6,26 @@ import asyncio
 import contextlib
 import signal
 from collections.abc import Coroutine
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from kdist.client.rest import Client
+
+
+def connected(kubeconfig: Path | None, user_agent: str) -> Client:
+    """A client by a kubeconfig, or by the pod's service account when there is none."""
+    from kdist.client.kubeconfig import KubeconfigError
+    from kdist.client.rest import Client
+
+    try:
+        if kubeconfig:
+            return Client.from_kubeconfig(kubeconfig, user_agent=user_agent)
+        return Client.in_cluster(user_agent=user_agent)
+    except KubeconfigError as error:
+        raise click.ClickException(str(error)) from error
 
 
 def until_stopped(main: Coroutine[Any, Any, None], *, stock_loop: bool = False) -> None:
