@@ -126,6 +126,10 @@ class Call:
             obj, body = self.transform([obj], form), None
         await self._reply(obj, body, form, status)
 
+    async def reply_rendered(self, rendered: Obj) -> None:
+        """Answer with what :meth:`transform` made, or a list."""
+        await answers.send_object(self.request, self.send, rendered, self.form)
+
     async def reply_entry(self, entry: Entry) -> None:
         """Answer with a cached object."""
         form = self.form

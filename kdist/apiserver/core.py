@@ -14,6 +14,7 @@ from kdist.api.scheme import Scheme
 from kdist.apiserver.pipeline import NO_ADMISSION, Admission, Companions, Pipeline
 from kdist.apiserver.registry import strategy_for
 from kdist.apiserver.store import Store
+from kdist.apiserver.streaming.forward import Forwarder
 from kdist.config.apiserver import ApiServerSettings
 from kdist.storage.hub import Hub
 from kdist.storage.interface import Storage
@@ -43,6 +44,7 @@ class Core:
         self.admission: Admission = NO_ADMISSION
         self.companions: Mapping[tuple[str, str], Companions] = {}
         self.stopping = asyncio.Event()
+        self.forwarder = Forwarder()
         self._stores: dict[Coordinates, Store] = {}
         self._pipelines: dict[Coordinates, Pipeline] = {}
         self._inner: dict[Coordinates, Pipeline] = {}

@@ -215,6 +215,7 @@ class ApiServer:
         if self._masters is not None:
             with contextlib.suppress(ApiError, StorageError):  # it expires by itself
                 await self._masters.leave()
+        await self.core.forwarder.close()
         await self.core.storage.close()
 
     async def wait(self) -> None:

@@ -36,7 +36,7 @@ def route(resource: Resource, verb: str, subresource: str) -> Handler | None:
     if subresource not in resource.subresources:
         return None
     handlers = subresources.HANDLERS.get(subresource, _VIEW)
-    if verb not in handlers:
+    if verb not in handlers or verb not in resource.subresources[subresource].verbs:
         raise _not_allowed(verb)
     return handlers[verb]
 

@@ -1,0 +1,1 @@
+"""Streams to agents and workloads: logs, exec, attach, port-forward, and the HTTP proxies."""
