@@ -19,6 +19,7 @@ from kdist.apiserver.admission.namespacelifecycle import NamespaceLifecycle
 from kdist.apiserver.admission.noderestriction import NodeRestriction
 from kdist.apiserver.admission.priority import Priority
 from kdist.apiserver.admission.rbacescalation import RBACEscalation
+from kdist.apiserver.admission.resourcequota import ResourceQuota
 from kdist.apiserver.admission.runtimeclass import RuntimeClass
 from kdist.apiserver.admission.serviceaccount import ServiceAccount
 from kdist.apiserver.admission.storageprotection import StorageObjectInUseProtection
@@ -74,5 +75,6 @@ def default_chain(reader: Reader, writer: Writer, authorizer: Authorizer) -> Cha
             CertificateSubjectRestriction(),
             DefaultIngressClass(reader),
             RBACEscalation(authorizer),
+            ResourceQuota(reader, writer),
         ]
     )

@@ -1,1 +1,1 @@
-"""What a namespace uses of its quota."""
+"""What namespaces use of their ResourceQuotas."""
