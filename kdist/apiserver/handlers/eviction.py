@@ -82,7 +82,8 @@ def _lets_unready_go(budget: Obj) -> bool:
         return True
     status = budget.get("status") or {}
     desired = status.get("desiredHealthy", 0)
-    return desired > 0 and status.get("currentHealthy", 0) >= desired
+    healthy: int = status.get("currentHealthy", 0)
+    return bool(desired > 0 and healthy >= desired)
 
 
 def spending(pod_name: str) -> Callable[[Obj], Obj]:
