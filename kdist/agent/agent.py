@@ -159,7 +159,7 @@ class Agent:
             await self._host.cache.listed.wait()
             static = self._start_static(group)
             if self._uplink is not None:
-                self._uplink.start(group, manager.set)
+                self._uplink.start(group, manager.source_changed)
                 self._start_registrar(group, self._uplink.client)
                 group.create_task(self._serve(self._uplink.client), name="https server")
             self._start_upkeep(group, manager, static)
@@ -220,7 +220,7 @@ class Agent:
 
     def _static_pod(self, old: Obj | None, new: Obj | None) -> None:
         if self._manager is not None:
-            self._manager.set(old, new)
+            self._manager.source_changed(old, new)
         if self._uplink is not None:
             self._uplink.mirrors.set_static(old, new)
 

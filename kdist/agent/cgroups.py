@@ -53,6 +53,10 @@ class CgroupDriver(Protocol):
         """Remove it with everything below; idempotent."""
         ...
 
+    def pods(self) -> set[Name]:
+        """The cgroups of pods that exist now, whoever made them."""
+        ...
+
 
 def unified(mount: Path = MOUNT) -> bool:
     """Whether the host runs cgroup v2 alone."""
@@ -119,11 +123,26 @@ class Cgroupfs:
 
     async def remove(self, name: Name) -> None:
         """Remove the directories from the bottom up, also of controllers that only the runtime uses."""
-        mounted = [self._mount] if self._unified else [c for c in self._mount.iterdir() if c.is_dir()]
-        for controller in mounted:
+        for controller in self._mounted():
             top = controller.joinpath(*name)
             if top.is_dir():
                 _remove_tree(top)
+
+    def pods(self) -> set[Name]:
+        """The cgroups of pods that exist now, in whatever controller."""
+        tops = [tier(qos) for qos in QOS_CLASSES]
+        return {
+            (*top, found.name)
+            for controller in self._mounted()
+            for top in tops
+            for found in controller.joinpath(*top).glob("pod*")
+        }
+
+    def _mounted(self) -> list[Path]:
+        """Every hierarchy, once: ``cpu`` may be a link to ``cpu,cpuacct``."""
+        if self._unified:
+            return [self._mount]
+        return [c for c in self._mount.iterdir() if c.is_dir() and not c.is_symlink()]
 
 
 def _remove_tree(top: Path) -> None:
@@ -134,7 +153,7 @@ def _remove_tree(top: Path) -> None:
     except FileNotFoundError:
         return
     except OSError as error:
-        # A process is on its way out; the orphan sweep comes back for it.
+        # A process is on its way out; the sweep of leftovers comes back for it.
         log.debug("cgroup is still in use", path=top, error=error)
 
 
@@ -156,6 +175,7 @@ class SystemdSlices:
     """Asks systemd for transient slices over D-Bus, with ``busctl``."""
 
     def __init__(self, mount: Path = MOUNT) -> None:
+        self._mount = mount
         self._unified = unified(mount)
         self._done: dict[Name, CgroupLimits] = {}
 
@@ -201,6 +221,15 @@ class SystemdSlices:
         """Stop the slice."""
         self._done.pop(name, None)
         await self._manager("StopUnit", "ss", self.parent(name), "replace")
+
+    def pods(self) -> set[Name]:
+        """The slices of pods that exist now; dashes of a uid were underscores in the slice's name."""
+        top = self._mount if self._unified else self._mount / "systemd"
+        names = set()
+        for slice_ in top.glob("kubepods.slice/**/kubepods-*pod*.slice"):
+            *parents, pod = slice_.name.removesuffix(".slice").split("-")
+            names.add((*parents, pod.replace("_", "-")))
+        return names
 
 
 def available(kind: str) -> str | None:

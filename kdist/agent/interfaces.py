@@ -46,6 +46,10 @@ class VolumeManager(Protocol):
         """Take everything of that pod down; idempotent, also for pods of an earlier life of the agent."""
         ...
 
+    def reconstruct(self) -> set[str]:
+        """The uids of pods that have anything on this host, whoever set it up."""
+        ...
+
 
 class ContainerNotFound(LookupError):
     """No such pod or container on this node; the text says which."""

@@ -21,7 +21,7 @@ from kdist.client.events import EventRecorder
 from kdist.client.informer import Informer
 from kdist.client.rest import Client
 
-# (old, new): see PodManager.set
+# (old, new): see PodManager.source_changed
 OnPod = Callable[[Obj | None, Obj | None], None]
 
 

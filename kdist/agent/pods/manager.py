@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Callable, Iterable
 
 from kdist.agent.cri import labels
-from kdist.agent.pods import admission
+from kdist.agent.pods import admission, leftovers
 from kdist.agent.pods import spec as specs
 from kdist.agent.pods.host import Host
 from kdist.agent.pods.observed import Observed
@@ -22,6 +22,7 @@ from kdist.telemetry import log as telemetry
 
 log = telemetry.get(__name__)
 SWEEP_SECONDS = 10.0
+LEFTOVERS_SECONDS = 60.0
 
 
 class PodManager:
@@ -35,7 +36,7 @@ class PodManager:
 
     # What sources say.
 
-    def set(self, old: Obj | None, new: Obj | None) -> None:
+    def source_changed(self, old: Obj | None, new: Obj | None) -> None:
         """A source's pod came (``old`` None), changed, or went (``new`` None)."""
         if old is not None and (new is None or meta.uid(old) != meta.uid(new)):
             self._forget(old)
@@ -116,6 +117,7 @@ class PodManager:
 
     async def sweep(self, static_ready: Callable[[], bool], api_ready: Callable[[], bool]) -> None:
         """Stop pods that no source knows, as far as the sources have spoken; until cancelled."""
+        next_leftovers = 0.0
         while True:
             for uid in self._host.cache.uids():
                 observed = self._host.cache.get(uid)
@@ -123,7 +125,14 @@ class PodManager:
                 if uid not in self._workers and ready() and not self._is_next(uid):
                     log.info("stopping a pod that no source knows", uid=uid, pod=observed.name)
                     self._adopt_orphan(observed)
+            if self._host.clock() >= next_leftovers and static_ready() and api_ready():
+                next_leftovers = self._host.clock() + LEFTOVERS_SECONDS
+                await leftovers.sweep(self._host, self._known())
             await asyncio.sleep(SWEEP_SECONDS)
+
+    def _known(self) -> set[str]:
+        waiting = {meta.uid(pod) for pod in self._next.values()}
+        return {*self._workers, *waiting, *self._host.cache.uids()}
 
     def _is_next(self, uid: str) -> bool:
         return any(meta.uid(pod) == uid for pod in self._next.values())
