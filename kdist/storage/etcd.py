@@ -196,19 +196,22 @@ class EtcdStorage:
 
     async def watch(self, prefix: str, revision: int) -> AsyncIterator[Sequence[Event]]:
         """See the contract."""
-        member = self._preferred
+        member, broken = self._preferred, False
         while not self._closed:
             try:
                 async with contextlib.aclosing(
                     self._watch_once(self._members[member], prefix, revision)
                 ) as batches:
                     async for events in batches:
+                        broken = False
                         yield events
                         revision = events[-1].revision + 1
             except grpc.aio.AioRpcError as error:
                 if error.code() not in _LOST:
                     raise _meaning(error) from error
-                _log.warning("watch broke off", member=self._members[member].url, error=error.details())
+                if not broken:
+                    _log.warning("watch broke off", member=self._members[member].url, error=error.details())
+                broken = True
             if not self._closed:
                 member = (member + 1) % len(self._members)
                 await asyncio.sleep(RECONNECT_SECONDS)
