@@ -123,7 +123,7 @@ class Cgroupfs:
 
     async def remove(self, name: Name) -> None:
         """Remove the directories from the bottom up, also of controllers that only the runtime uses."""
-        for controller in self._mounted():
+        for controller in self.hierarchies():
             top = controller.joinpath(*name)
             if top.is_dir():
                 _remove_tree(top)
@@ -133,12 +133,12 @@ class Cgroupfs:
         tops = [tier(qos) for qos in QOS_CLASSES]
         return {
             (*top, found.name)
-            for controller in self._mounted()
+            for controller in self.hierarchies()
             for top in tops
             for found in controller.joinpath(*top).glob("pod*")
         }
 
-    def _mounted(self) -> list[Path]:
+    def hierarchies(self) -> list[Path]:
         """Every hierarchy, once: ``cpu`` may be a link to ``cpu,cpuacct``."""
         if self._unified:
             return [self._mount]
@@ -175,8 +175,8 @@ class SystemdSlices:
     """Asks systemd for transient slices over D-Bus, with ``busctl``."""
 
     def __init__(self, mount: Path = MOUNT) -> None:
-        self._mount = mount
         self._unified = unified(mount)
+        self._files = Cgroupfs(mount)
         self._done: dict[Name, CgroupLimits] = {}
 
     def parent(self, name: Name) -> str:
@@ -190,7 +190,14 @@ class SystemdSlices:
         unit, properties = self.parent(name), self._properties(limits)
         if not await self._manager("StartTransientUnit", "ssa(sv)a(sa(sv))", unit, "fail", *properties, "0"):
             await self._manager("SetUnitProperties", "sba(sv)", unit, "true", *properties, check=True)
+        if not self._unified:
+            # On v1 systemd minds only the controllers that it was given at boot; the runtime uses all of them.
+            await self._files.ensure(self._path(name), limits)
         self._done[name] = limits
+
+    def _path(self, name: Name) -> Name:
+        """The slice's directory: each level repeats the names above it."""
+        return tuple(self.parent(name[: depth + 1]) for depth in range(len(name)))
 
     def _properties(self, limits: CgroupLimits) -> list[str]:
         infinity = str((1 << 64) - 1)
@@ -221,14 +228,16 @@ class SystemdSlices:
         """Stop the slice."""
         self._done.pop(name, None)
         await self._manager("StopUnit", "ss", self.parent(name), "replace")
+        if not self._unified:
+            await self._files.remove(self._path(name))
 
     def pods(self) -> set[Name]:
         """The slices of pods that exist now; dashes of a uid were underscores in the slice's name."""
-        top = self._mount if self._unified else self._mount / "systemd"
         names = set()
-        for slice_ in top.glob("kubepods.slice/**/kubepods-*pod*.slice"):
-            *parents, pod = slice_.name.removesuffix(".slice").split("-")
-            names.add((*parents, pod.replace("_", "-")))
+        for hierarchy in self._files.hierarchies():
+            for slice_ in hierarchy.glob("kubepods.slice/**/kubepods-*pod*.slice"):
+                *parents, pod = slice_.name.removesuffix(".slice").split("-")
+                names.add((*parents, pod.replace("_", "-")))
         return names
 
 
