@@ -30,7 +30,8 @@ async def until(work: Awaitable[T], signal: asyncio.Event) -> T:
         if task.done():
             return task.result()
         task.cancel()
-        await asyncio.wait([task])
+        # How it ends is of no interest any more, but it has to end before anything else begins.
+        await asyncio.gather(task, return_exceptions=True)
         raise Interrupted
     finally:
         task.cancel()

@@ -353,10 +353,15 @@ class PodWorker:
         if plan.finished:
             return await self._after_stop(observed)
         self._hurry.clear()
-        work = asyncio.gather(*(self._stop_action(action, observed) for action in plan.actions))
         # A shorter grace period interrupts the longer one.
-        await until(work, self._hurry)
+        await until(self._stop_all(plan.actions, observed), self._hurry)
         return 0.0
+
+    async def _stop_all(self, actions: tuple[plans.Action, ...], observed: Observed) -> None:
+        steps = [self._stop_action(action, observed) for action in actions]
+        for outcome in await asyncio.gather(*steps, return_exceptions=True):
+            if isinstance(outcome, BaseException):
+                raise outcome
 
     async def _stop_action(self, action: plans.Action, observed: Observed) -> None:
         if isinstance(action, plans.KillContainer):
