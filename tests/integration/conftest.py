@@ -29,7 +29,10 @@ class Kubectl:
     kubeconfig: Path
     namespace: str = "default"
 
-    def run(self, args: tuple[str, ...], stdin: str, env: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    def run(
+        self, args: tuple[str, ...], stdin: str = "", env: dict[str, str] | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        """The finished command, whatever its end."""
         command = [self.binary, "--kubeconfig", str(self.kubeconfig), "--namespace", self.namespace, *args]
         return subprocess.run(
             command, input=stdin, capture_output=True, text=True, timeout=90, check=False,
