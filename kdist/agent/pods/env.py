@@ -48,7 +48,7 @@ class EnvFacts:
 async def environment(pod: Obj, container: Obj, facts: EnvFacts, configs: Configs) -> dict[str, str]:
     """The variables in order; later ones win. Raises ConfigError."""
     env: dict[str, str] = {}
-    if specs.spec(pod).get("enableServiceLinks", True):
+    if specs.spec(pod).get("enableServiceLinks") is not False:
         env.update(service_variables(meta.namespace(pod), facts.services))
     else:
         env.update(service_variables("default", [s for s in facts.services if _is_api(s)]))
