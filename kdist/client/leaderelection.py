@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable
 from copy import deepcopy
 
 from kdist.api import meta
-from kdist.api.errors import ApiError, NotFound
+from kdist.api.errors import ApiError, Conflict, NotFound
 from kdist.api.kinds import LEASES
 from kdist.api.meta import Obj
 from kdist.client.rest import Client, Unreachable
@@ -153,14 +153,22 @@ class LeaderElector:
         self._seen = lease
 
     async def _release(self) -> None:
+        try:
+            try:
+                await self._free()
+            except Conflict:
+                # A renewal that was cut off had reached the server all the same: free what it wrote.
+                self._observe(await self._read())
+                await self._free()
+        except (ApiError, Unreachable) as error:
+            log.warning("lease not released", lease=f"{self._namespace}/{self._name}", error=error)
+
+    async def _free(self) -> None:
         if self._seen is None or self._seen["spec"].get("holderIdentity") != self._identity:
             return
         free, now = deepcopy(self._seen), meta.now_micro()
         free["spec"].update(holderIdentity="", leaseDurationSeconds=1, renewTime=now, acquireTime=now)
-        try:
-            await self._client.update(LEASES, free)
-        except (ApiError, Unreachable) as error:
-            log.warning("lease not released", lease=f"{self._namespace}/{self._name}", error=error)
+        await self._client.update(LEASES, free)
 
 
 async def _end(task: asyncio.Future[None]) -> None:
