@@ -19,6 +19,12 @@ class Cause:
     reason: str = "FieldValueInvalid"
 
 
+def _cause(cause: Cause) -> dict[str, str]:
+    """A metav1.StatusCause; one that concerns no single field has none."""
+    told = {"reason": cause.reason, "message": cause.message}
+    return {**told, "field": cause.field} if cause.field else told
+
+
 class ApiError(Exception):
     """Base of the tree. ``details`` is metav1.StatusDetails without causes; ``headers`` go on the answer."""
 
@@ -44,9 +50,7 @@ class ApiError(Exception):
         """The metav1.Status of this error."""
         details = dict(self.details)
         if self.causes:
-            details["causes"] = [
-                {"reason": c.reason, "message": c.message, "field": c.field} for c in self.causes
-            ]
+            details["causes"] = [_cause(c) for c in self.causes]
         status: dict[str, Any] = {
             "kind": "Status",
             "apiVersion": "v1",
@@ -168,8 +172,8 @@ def _all(cls: type[ApiError]) -> list[type[ApiError]]:
 
 
 def _details(group: str, plural: str, name: str) -> dict[str, Any]:
-    details = {"name": name, "kind": plural}
-    return {**details, "group": group} if group else details
+    details = {"name": name, "kind": plural, "group": group}
+    return {key: value for key, value in details.items() if value}
 
 
 def _qualified(group: str, plural: str) -> str:

@@ -23,7 +23,7 @@ def render(obj: Any, form: Form = PLAIN, *, pretty: bool = False) -> bytes:
     if form.media_type == YAML:
         import yaml
 
-        return yaml.safe_dump(obj, sort_keys=False, default_flow_style=False).encode()
+        return yaml.safe_dump(obj, sort_keys=True, default_flow_style=False).encode()
     return orjson.dumps(obj, option=orjson.OPT_INDENT_2 if pretty else None)
 
 

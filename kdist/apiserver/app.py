@@ -118,19 +118,15 @@ class Application:
         )
 
     async def _call(self, request: Request, send: Send) -> None:
-        info = request.info
-        resource = self._core.scheme.by_path(info.group, info.version, info.plural)
-        if resource is None or (info.namespace and not resource.namespaced and info.plural != "namespaces"):
+        info, scheme = request.info, self._core.scheme
+        resource = scheme.by_path(info.group, info.version, info.plural)
+        handler = router.route(resource, info) if resource is not None else None
+        if resource is not None and handler is not None:
+            await handler(Call(self._core, request, send, resource))
+        elif scheme.resources_of(info.group, info.version):
+            raise NotFound("the server could not find the requested resource")
+        else:
             await not_found(request, send)
-            return
-        if resource.namespaced and not info.namespace and (info.name_in_path or info.verb == "create"):
-            await not_found(request, send)
-            return
-        handler = router.route(resource, info.verb, info.subresource)
-        if handler is None:
-            await not_found(request, send)
-            return
-        await handler(Call(self._core, request, send, resource))
 
 
 async def not_found(request: Request, send: Send) -> None:

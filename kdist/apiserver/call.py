@@ -6,7 +6,8 @@ from typing import Any
 
 import orjson
 
-from kdist.api.errors import BadRequest
+from kdist.api import errors
+from kdist.api.errors import BadRequest, Cause
 from kdist.api.meta import Obj
 from kdist.api.resources import Resource
 from kdist.apiserver import answers, negotiation, pipeline
@@ -21,7 +22,7 @@ from kdist.apiserver.validation.decode import Body
 from kdist.storage.watchcache import Entry
 
 _MANAGER_LIMIT = 128
-_FIELD_VALIDATION = ("", "Ignore", "Warn", "Strict")
+_FIELD_VALIDATION = ("", "Ignore", "Strict", "Warn")
 
 
 class Call:
@@ -55,25 +56,38 @@ class Call:
     # ----- parameters
 
     def act(self) -> Act:
-        """Who writes and how, from the query. BadRequest."""
+        """Who writes and how, from the query. Invalid."""
         dry_run = self.request.query.get("dryRun", [])
         if any(value not in ("All", "") for value in dry_run):
-            raise BadRequest(f"invalid dryRun value {dry_run}: only All is supported")
-        return Act(self.user, dry_run="All" in dry_run, manager=self.manager())
+            listed = ", ".join(f'"{value}"' for value in dry_run)
+            raise self._bad_option(
+                "dryRun", f'Unsupported value: []string{{{listed}}}: supported values: "All"'
+            )
+        return Act(self.user, dry_run="All" in dry_run, manager=self.manager(), warn=self.request.warn)
+
+    def _bad_option(self, field: str, told: str) -> errors.Invalid:
+        """What is wrong with the query, in terms of the verb's options."""
+        verb = self.request.info.verb.removesuffix("collection")
+        cause = Cause(
+            field, told, "FieldValueNotSupported" if told.startswith("Unsupp") else "FieldValueInvalid"
+        )
+        return errors.invalid("meta.k8s.io", f"{verb.capitalize()}Options", "", [cause])
 
     def manager(self) -> str:
         """The field manager: asked for, or the client's name from its user agent."""
         manager = self.request.param("fieldManager")
         if len(manager) > _MANAGER_LIMIT:
-            raise BadRequest(f"fieldManager: may not be more than {_MANAGER_LIMIT} bytes")
+            raise self._bad_option("fieldManager", f"Too long: may not be more than {_MANAGER_LIMIT} bytes")
         agent = self.request.header(b"user-agent").partition("/")[0]
         return manager or agent[:_MANAGER_LIMIT] or "unknown"
 
     def field_validation(self) -> str:
-        """Strict, Warn or Ignore. BadRequest."""
+        """Strict, Warn or Ignore. Invalid."""
         level = self.request.param("fieldValidation")
         if level not in _FIELD_VALIDATION:
-            raise BadRequest(f'invalid fieldValidation "{level}": must be Ignore, Warn or Strict')
+            supported = ", ".join(f'"{known}"' for known in _FIELD_VALIDATION)
+            told = f'Unsupported value: "{level}": supported values: {supported}'
+            raise self._bad_option("fieldValidation", told)
         return level or "Warn"
 
     # ----- bodies
@@ -99,7 +113,7 @@ class Call:
 
             body = Body(protobuf.decode(raw))
         else:
-            body = decode(raw, media_type)
+            body = self._decode(raw, media_type, kind)
         if isinstance(body.value, dict):
             if lenient:
                 body.value.pop("apiVersion", None)
@@ -115,6 +129,14 @@ class Call:
         for text in warnings:
             self.request.warn(text)
         return obj
+
+    @staticmethod
+    def _decode(raw: bytes, media_type: str, kind: str) -> Body:
+        try:
+            return decode(raw, media_type)
+        except BadRequest as error:
+            told = f"the object provided is unrecognized (must be of type {kind}): {error.message}"
+            raise BadRequest(told) from error
 
     # ----- answers
 

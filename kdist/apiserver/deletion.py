@@ -8,13 +8,13 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
-from kdist.api import meta
-from kdist.api.errors import BadRequest, Conflict
+from kdist.api import errors, meta
+from kdist.api.errors import Cause
 from kdist.api.meta import Obj
 from kdist.apiserver.registry import Strategy
 
 ORPHAN, FOREGROUND = "orphan", "foregroundDeletion"
-_POLICIES = ("Orphan", "Background", "Foreground")
+_POLICIES = ("Foreground", "Background", "Orphan")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,14 +29,18 @@ class Options:
 
     @classmethod
     def parse(cls, body: Obj) -> Options:
-        """From a decoded body. BadRequest for combinations that contradict each other."""
+        """From a decoded body. Invalid for policies that are unknown or contradict each other."""
         orphan, policy = body.get("orphanDependents"), body.get("propagationPolicy") or ""
+        causes = []
         if orphan is not None and policy:
-            raise BadRequest("orphanDependents and deletionPropagation cannot be both set")
-        if policy and policy not in _POLICIES:
-            raise BadRequest(
-                f'invalid propagationPolicy "{policy}": must be Orphan, Background or Foreground'
-            )
+            told = "Invalid value: orphanDependents and deletionPropagation cannot be both set"
+            causes.append(Cause("propagationPolicy", told))
+        elif policy and policy not in _POLICIES:
+            supported = ", ".join(f'"{p}"' for p in (*_POLICIES, "nil"))
+            told = f'Unsupported value: "{policy}": supported values: {supported}'
+            causes.append(Cause("propagationPolicy", told, "FieldValueNotSupported"))
+        if causes:
+            raise errors.invalid("meta.k8s.io", "DeleteOptions", "", causes)
         if orphan is not None:
             policy = "Orphan" if orphan else "Background"
         preconditions = body.get("preconditions") or {}
@@ -61,11 +65,20 @@ def check_preconditions(obj: Obj, options: Options) -> None:
     """Raise Conflict when the object is not the one that the request means."""
     uid, version = meta.uid(obj), meta.resource_version(obj)
     if options.uid and options.uid != uid:
-        raise Conflict(f"Precondition failed: UID in precondition: {options.uid}, UID in object meta: {uid}")
+        raise errors.conflict(
+            "",
+            obj["kind"],
+            meta.name(obj),
+            f"the UID in the precondition ({options.uid}) does not match the UID in record ({uid}). "
+            "The object might have been deleted and then recreated",
+        )
     if options.resource_version and options.resource_version != version:
-        raise Conflict(
-            "Precondition failed: ResourceVersion in precondition: "
-            f"{options.resource_version}, ResourceVersion in object meta: {version}"
+        raise errors.conflict(
+            "",
+            obj["kind"],
+            meta.name(obj),
+            f"the ResourceVersion in the precondition ({options.resource_version}) does not match the "
+            f"ResourceVersion in record ({version}). The object might have been modified",
         )
 
 
@@ -85,11 +98,15 @@ def plan(obj: Obj, options: Options, strategy: Strategy) -> Outcome:
         metadata["finalizers"] = finalizers
     else:
         metadata.pop("finalizers", None)
-    held = bool(finalizers) or (obj["kind"] == "Namespace" and bool(meta.get(obj, "spec.finalizers")))
+    is_namespace = obj["kind"] == "Namespace"
+    held = bool(finalizers) or (is_namespace and bool(meta.get(obj, "spec.finalizers")))
     if not waits and held and not metadata.get("deletionTimestamp"):
         _mark(obj, 0)
     elif not waits and held:
         metadata["deletionGracePeriodSeconds"] = 0
+    if is_namespace and held:
+        metadata.pop("deletionGracePeriodSeconds", None)
+        obj["status"] = {**(obj.get("status") or {}), "phase": "Terminating"}
     return Outcome(obj, remove=not waits and not held)
 
 

@@ -31,8 +31,7 @@ def place(obj: Obj, resource: Resource, namespace: str, name: str = "") -> Obj:
         have = metadata.setdefault("namespace", namespace)
         if have != namespace:
             raise BadRequest(
-                f"the namespace of the provided object does not match the namespace sent on the request: "
-                f'"{have}" is not "{namespace}"'
+                "the namespace of the provided object does not match the namespace sent on the request"
             )
     if name:
         have = metadata.setdefault("name", name)

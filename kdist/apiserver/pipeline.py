@@ -21,7 +21,7 @@ from kdist.api.schema import Schema
 from kdist.apiserver import managedfields as managed
 from kdist.apiserver import objectmeta
 from kdist.apiserver.admission import Request as AdmissionRequest
-from kdist.apiserver.admission.base import Operation
+from kdist.apiserver.admission.base import Operation, unheard
 from kdist.apiserver.authn.user import LOOPBACK, User
 from kdist.apiserver.store import Store, Stored
 from kdist.storage.interface import KeyValue, Mismatch, Write
@@ -41,6 +41,7 @@ class Act:
     dry_run: bool = False
     manager: str = "kube-apiserver"
     applies: bool = False  # a server-side apply: it has done its own field management
+    warn: Callable[[str], None] = unheard  # where admission's warnings go
 
 
 class Admission(Protocol):
@@ -294,6 +295,7 @@ class Pipeline:
             obj=obj,
             old=old,
             dry_run=act.dry_run,
+            warn=act.warn,
         )
 
     @property

@@ -8,7 +8,9 @@ from kdist.api.errors import MethodNotAllowed
 from kdist.api.resources import Resource
 from kdist.apiserver.call import Call
 from kdist.apiserver.handlers import delete, read, subresources, watch, write
+from kdist.apiserver.requestinfo import RequestInfo
 
+_NEED_A_NAME = ("update", "patch")
 Handler = Callable[[Call], Awaitable[None]]
 
 _RESOURCE: dict[str, Handler] = {
@@ -25,21 +27,35 @@ _RESOURCE: dict[str, Handler] = {
 _VIEW: dict[str, Handler] = {"get": read.get, "update": write.update, "patch": write.patch}
 
 
-def route(resource: Resource, verb: str, subresource: str) -> Handler | None:
-    """The handler; None when there is no such subresource. MethodNotAllowed when it has no such verb."""
-    if not subresource:
-        special = subresources.VIRTUAL.get((resource.group, resource.plural))
-        handler = (special or _RESOURCE).get(verb)
-        if handler is None or verb not in resource.verbs:
-            raise _not_allowed(verb)
-        return handler
-    if subresource not in resource.subresources:
+def route(resource: Resource, info: RequestInfo) -> Handler | None:
+    """The handler; None when there is no such path. MethodNotAllowed when the path has no such verb."""
+    if not resource.namespaced and info.namespace and info.plural != "namespaces":
         return None
-    handlers = subresources.HANDLERS.get(subresource, _VIEW)
-    if verb not in handlers or verb not in resource.subresources[subresource].verbs:
-        raise _not_allowed(verb)
-    return handlers[verb]
+    if resource.namespaced and not info.namespace:
+        if info.name_in_path:
+            return None
+        if info.verb not in ("list", "watch"):
+            raise _not_allowed()
+    if info.subresource:
+        return _subresource(resource, info)
+    if info.name_in_path if info.verb == "create" else not info.name and info.verb in _NEED_A_NAME:
+        raise _not_allowed()
+    special = subresources.VIRTUAL.get((resource.group, resource.plural))
+    handler = (special or _RESOURCE).get(info.verb)
+    if handler is None or info.verb not in resource.verbs:
+        raise _not_allowed()
+    return handler
 
 
-def _not_allowed(verb: str) -> MethodNotAllowed:
-    return MethodNotAllowed(f"the server does not allow this method on the requested resource: {verb}")
+def _subresource(resource: Resource, info: RequestInfo) -> Handler | None:
+    subresource = resource.subresources.get(info.subresource)
+    if subresource is None:
+        return None
+    handlers = subresources.HANDLERS.get(info.subresource, _VIEW)
+    if info.verb not in handlers or info.verb not in subresource.verbs:
+        raise _not_allowed()
+    return handlers[info.verb]
+
+
+def _not_allowed() -> MethodNotAllowed:
+    return MethodNotAllowed("the server does not allow this method on the requested resource")

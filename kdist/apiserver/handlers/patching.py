@@ -6,7 +6,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from kdist.api.errors import ApiError, BadRequest, Invalid, UnsupportedMediaType
+import orjson
+
+from kdist.api.errors import ApiError, BadRequest, Cause, Invalid, UnsupportedMediaType
 from kdist.api.meta import Obj
 from kdist.api.patch import json as json_patch
 from kdist.api.patch import merge, strategic
@@ -77,13 +79,14 @@ def _conformer(call: Call, body: Body) -> Callable[[Any], Obj]:
     level = call.field_validation()
 
     def conform(patched: Any) -> Obj:
-        obj, warnings = read_object(
-            replace(body, value=patched),
-            schema,
-            kind=resource.kind,
-            version=resource.version,
-            field_validation=level,
-        )
+        checked = replace(body, value=patched)
+        try:
+            obj, warnings = read_object(
+                checked, schema, kind=resource.kind, version=resource.version, field_validation=level
+            )
+        except BadRequest as error:
+            told = f"Invalid value: {orjson.dumps(orjson.dumps(patched).decode()).decode()}: {error.message}"
+            raise Invalid(f' "" is invalid: patch: {told}', causes=(Cause("patch", told),)) from error
         for text in warnings:
             call.request.warn(text)
         return obj

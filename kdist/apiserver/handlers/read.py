@@ -59,8 +59,8 @@ async def cache_at_least(call: Call, version: str) -> WatchCache:
         await call.core.hub.reach(wanted, timeout=FUTURE_WAIT)
     except TimeoutError as error:
         told = f"Too large resource version: {wanted}, current: {cache.revision}"
-        cause = Cause("", told, "ResourceVersionTooLarge")
-        raise errors.Timeout(told, causes=(cause,), details={"retryAfterSeconds": 1}) from error
+        cause = Cause("", "Too large resource version", "ResourceVersionTooLarge")
+        raise errors.Timeout(f"Timeout: {told}", causes=(cause,), details={"retryAfterSeconds": 1}) from error
     return cache
 
 
@@ -75,16 +75,26 @@ def parse_version(text: str) -> int:
 
 async def _first(call: Call, selected: Selection) -> tuple[list[Entry], int]:
     version, match = call.request.param("resourceVersion"), call.request.param("resourceVersionMatch")
-    if match and (
-        not version or match not in ("Exact", "NotOlderThan") or (match == "Exact" and version == "0")
-    ):
-        raise BadRequest(f"resourceVersionMatch {match} is forbidden with resourceVersion {version!r}")
+    _check_match(version, match)
     exact = match == "Exact" or (not match and version not in ("", "0") and bool(call.request.param("limit")))
     cache = await cache_at_least(call, version)
     if exact:
         revision = parse_version(version)
         return await _entries_at(call, cache, selected, revision), revision
     return selected.candidates(cache), cache.revision
+
+
+def _check_match(version: str, match: str) -> None:
+    told, reason = "", "FieldValueForbidden"
+    if match not in ("", "Exact", "NotOlderThan"):
+        told = f'Unsupported value: "{match}": supported values: "Exact", "NotOlderThan", ""'
+        reason = "FieldValueNotSupported"
+    elif match and not version:
+        told = "Forbidden: resourceVersionMatch is forbidden unless resourceVersion is provided"
+    elif match == "Exact" and version == "0":
+        told = 'Forbidden: resourceVersionMatch "exact" is forbidden for resourceVersion "0"'
+    if told:
+        raise errors.invalid("meta.k8s.io", "ListOptions", "", [Cause("resourceVersionMatch", told, reason)])
 
 
 async def _entries_at(call: Call, cache: WatchCache, selected: Selection, revision: int) -> list[Entry]:

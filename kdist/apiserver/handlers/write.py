@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from kdist.api.errors import BadRequest
+from kdist.api import errors
+from kdist.api.errors import Cause
 from kdist.api.meta import Obj
 from kdist.apiserver import objectmeta
 from kdist.apiserver.call import Call, copy
@@ -48,7 +49,8 @@ async def patch(call: Call) -> None:
     wanted = patching.read(call, await request.body(), request.header(b"content-type"))
     act = wanted.act
     if request.flag("force") and not act.applies:
-        raise BadRequest("force: Forbidden: may not be specified for non-apply patch")
+        told = "Forbidden: may not be specified for non-apply patch"
+        raise errors.invalid("meta.k8s.io", "PatchOptions", "", [Cause("force", told, "FieldValueForbidden")])
     subresource = request.info.subresource
 
     async def change(old: Obj) -> Obj:
