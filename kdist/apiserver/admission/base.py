@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -22,13 +23,17 @@ CHANGES: frozenset[Operation] = frozenset({"create", "update", "delete"})
 Target = tuple[str, str]
 
 
+def unheard(text: str) -> None:
+    """Where warnings go when nobody waits for an answer."""
+
+
 @dataclass(slots=True, kw_only=True)
 class Request:
     """A write on its way to storage. Plug-ins change ``obj`` in place while admitting.
 
     ``verb`` is the admission operation: a patch is an update, or a create when it makes the object.
     ``obj`` is None for deletions, ``old`` is None for creations. ``resource`` names the resource itself;
-    ``subresource`` is empty or e.g. ``status``.
+    ``subresource`` is empty or e.g. ``status``. ``warn`` puts a text into the answer's Warning headers.
     """
 
     user: User
@@ -40,6 +45,7 @@ class Request:
     obj: Obj | None = None
     old: Obj | None = None
     dry_run: bool = False
+    warn: Callable[[str], None] = unheard
 
     @property
     def target(self) -> Target:

@@ -17,6 +17,7 @@ from kdist.apiserver.admission.defaulttolerationseconds import DefaultToleration
 from kdist.apiserver.admission.limitranger import LimitRanger
 from kdist.apiserver.admission.namespacelifecycle import NamespaceLifecycle
 from kdist.apiserver.admission.noderestriction import NodeRestriction
+from kdist.apiserver.admission.podsecurity import PodSecurity
 from kdist.apiserver.admission.priority import Priority
 from kdist.apiserver.admission.rbacescalation import RBACEscalation
 from kdist.apiserver.admission.resourcequota import ResourceQuota
@@ -63,6 +64,7 @@ def default_chain(reader: Reader, writer: Writer, authorizer: Authorizer) -> Cha
             ServiceAccount(reader, writer),
             NodeRestriction(reader, writer),
             TaintNodesByCondition(),
+            PodSecurity(reader, writer),
             Priority(reader, writer),
             DefaultTolerationSeconds(),
             DefaultStorageClass(reader),
