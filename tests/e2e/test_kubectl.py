@@ -33,8 +33,11 @@ def start(cluster: Cluster, namespace: str) -> None:
 def test_logs_exec_attach_port_forward_and_cp(cluster: Cluster, namespace: str, tmp_path) -> None:
     start(cluster, namespace)
     here = ["-n", namespace]
-    logs = cluster.kubectl("logs", *here, "shell", "-c", "main", "--tail=3")
-    assert len(logs.splitlines()) == 3
+
+    def tail() -> str:
+        return cluster.kubectl("logs", *here, "shell", "-c", "main", "--tail=3")
+
+    eventually(lambda: len(tail().splitlines()) == 3, 10, "the last three lines")
     follow = subprocess.run(
         ["timeout", "2", *cluster.kubectl_command(), "logs", *here, "-f", "shell", "-c", "main", "--tail=1"],
         capture_output=True,
@@ -88,7 +91,8 @@ def test_logs_exec_attach_port_forward_and_cp(cluster: Cluster, namespace: str, 
     assert (tmp_path / "back.bin").read_bytes() == source.read_bytes()
 
     forward = subprocess.Popen(
-        [*cluster.kubectl_command(), "port-forward", *here, "pod/shell", "18080:8080"], stdout=subprocess.PIPE
+        [*cluster.kubectl_command(), "port-forward", *here, "pod/shell", "18080:8080"],
+        stdout=subprocess.DEVNULL,
     )
     try:
         body = eventually(lambda: cluster.http("http://127.0.0.1:18080"), 15, "the forwarded port answers")
