@@ -41,9 +41,9 @@ class RawConnection(asyncio.Protocol):
             self._transport.pause_reading()
 
     def eof_received(self) -> bool:
-        """Called by the transport. The other direction may still have something to say."""
+        """Called by the transport, which then closes: TLS knows no half-closed connections."""
         self._end()
-        return True
+        return False
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Called by the transport."""
