@@ -18,6 +18,9 @@ from kdist.telemetry import log as telemetry_log
 log = telemetry_log.get(__name__)
 
 RESYNC_SECONDS = 30.0
+# After a change of what is served: definitions come in bursts and take a moment to take effect.
+SETTLE_SECONDS = 1.0
+_DEFINITIONS = {"apiextensions.k8s.io", "apiregistration.k8s.io"}
 # A resource that cannot be listed for so long (a broken conversion, say) does not hold up all the others.
 SYNC_SECONDS = 60.0
 # Nothing owns events and nobody cares when they go; there are too many of them.
@@ -46,6 +49,7 @@ class Monitors:
     def __init__(self, client: Client, tell: Tell) -> None:
         self._client, self._tell = client, tell
         self._running: dict[Kind, _Monitor] = {}
+        self._definitions_changed = asyncio.Event()
         self.by_kind: dict[tuple[str, str], Kind] = {}  # (group, kind) -> resource
 
     @property
@@ -64,7 +68,17 @@ class Monitors:
                     await self._resync(group)
                 except (ApiError, Unreachable) as error:
                     log.warning("resources not discovered", error=error)
-                await asyncio.sleep(RESYNC_SECONDS if self._running else 1.0)
+                await self._pause()
+
+    async def _pause(self) -> None:
+        """Until it is time to look again, or a definition changed."""
+        try:
+            async with asyncio.timeout(RESYNC_SECONDS if self._running else SETTLE_SECONDS):
+                await self._definitions_changed.wait()
+        except TimeoutError:
+            return
+        await asyncio.sleep(SETTLE_SECONDS)
+        self._definitions_changed.clear()
 
     async def _resync(self, group: asyncio.TaskGroup) -> None:
         catalog = await discover(self._client)
@@ -83,6 +97,8 @@ class Monitors:
     def _start(self, group: asyncio.TaskGroup, kind: Kind) -> None:
         informer = Informer(self._client, kind, metadata_only=True, transform=slim)
         informer.add_handler(lambda old, new: self._tell(kind, old, new))
+        if kind.group in _DEFINITIONS:
+            informer.add_handler(lambda old, new: self._definitions_changed.set())
         task = group.create_task(informer.run(), name=f"monitor-{kind.plural}.{kind.group}")
         self._running[kind] = _Monitor(informer, task, time.monotonic())
 

@@ -38,12 +38,16 @@ class _Protection(Controller):
         """Whether the object must stay."""
         raise NotImplementedError
 
+    async def is_used_after_all(self, obj: Obj) -> bool:
+        """A second look, at the server instead of the cache, before protection ends."""
+        return False
+
     async def release(self, obj: Obj | None) -> None:
         """Drop the finalizer when deletion was asked and nobody uses the object."""
         if obj is None or not meta.is_deleting(obj) or self.is_used(obj):
             return
         finalizers = obj["metadata"].get("finalizers") or []
-        if self.finalizer not in finalizers:
+        if self.finalizer not in finalizers or await self.is_used_after_all(obj):
             return
         kept = [f for f in finalizers if f != self.finalizer]
         try:
@@ -71,13 +75,21 @@ class ClaimProtectionController(_Protection):
 
     def is_used(self, obj: Obj) -> bool:
         """A pod on a node that has not finished uses its claims."""
-        users = self._pods.by_index(_BY_CLAIM, meta.key(obj))
-        return any(meta.get(pod, "spec.nodeName") and not pods.is_terminal(pod) for pod in users)
+        return any(map(_keeps_claims, self._pods.by_index(_BY_CLAIM, meta.key(obj))))
+
+    async def is_used_after_all(self, obj: Obj) -> bool:
+        """A pod may have been bound to a node a moment ago."""
+        found = await self.client.list(PODS, meta.namespace(obj))
+        return any(meta.key(obj) in claims_of(pod) and _keeps_claims(pod) for pod in found.items)
 
     async def reconcile(self, key: str) -> float | None:
         """Release one claim."""
         await self.release(self._claims.get(key))
         return None
+
+
+def _keeps_claims(pod: Obj) -> bool:
+    return bool(meta.get(pod, "spec.nodeName")) and not pods.is_terminal(pod)
 
 
 class VolumeProtectionController(_Protection):
