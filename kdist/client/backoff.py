@@ -14,6 +14,11 @@ class Backoff:
     longest: float = 30.0
     _failures: int = 0
 
+    @property
+    def failing(self) -> bool:
+        """Whether the last attempt failed."""
+        return self._failures > 0
+
     def next(self) -> float:
         """Count one more failure and tell how long to wait."""
         wait = min(self.longest, self.first * 2.0 ** min(self._failures, 32))

@@ -69,6 +69,7 @@ class Informer:
         self._handlers: list[Handler] = []
         self._synced = asyncio.Event()
         self._resource_version = ""
+        self._backoff = Backoff(longest=LONGEST_PAUSE)
         self.add_indexers(indexers or {})
 
     @property
@@ -105,24 +106,30 @@ class Informer:
 
     async def run(self) -> None:
         """Follow the server until cancelled."""
-        backoff = Backoff(longest=LONGEST_PAUSE)
         while True:
             try:
                 if not self._resource_version:
                     await self._relist()
                 await self._follow()
-                backoff.reset()
-            except (Expired, Gone):
+                self._backoff.reset()
+            except (Expired, Gone) as error:
                 self._resource_version = ""
+                # Normal now and then, and mended by listing; again and again it is a failure like others.
+                if self._backoff.failing:
+                    await self._pause(error)
+                else:
+                    self._backoff.next()
             except Unreachable as error:
-                await self._pause(backoff, error)
+                await self._pause(error)
             except ApiError as error:
                 self._resource_version = ""
-                await self._pause(backoff, error)
+                await self._pause(error)
 
-    async def _pause(self, backoff: Backoff, error: Exception) -> None:
-        log.warning("collection cannot be followed", resource=self.kind.plural, error=error)
-        await asyncio.sleep(backoff.next())
+    async def _pause(self, error: Exception) -> None:
+        # Once per outage: a process has dozens of informers, and they all see the same one.
+        tell = log.debug if self._backoff.failing else log.warning
+        tell("collection cannot be followed", resource=self.kind.plural, error=error)
+        await asyncio.sleep(self._backoff.next())
 
     async def _relist(self) -> None:
         gone, token, revision = self._store.keys(), "", ""
@@ -146,6 +153,7 @@ class Informer:
         )
         async with aclosing(events):
             async for event in events:
+                self._backoff.reset()
                 if event.type == "DELETED":
                     self._remove(event.object)
                 elif event.type != "BOOKMARK":
