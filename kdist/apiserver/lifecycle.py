@@ -129,7 +129,7 @@ class ApiServer:
         )
 
     def _http_server(self) -> Server:
-        app = Application(
+        self.app = Application(
             self.core,
             periphery.build(
                 self.core,
@@ -142,7 +142,7 @@ class ApiServer:
                 address=f"{self.address}:{self.port}",
             ),
         )
-        return Server(app, self.context, grace=self._settings.shutdown_grace, on_stop=self._end_streams)
+        return Server(self.app, self.context, grace=self._settings.shutdown_grace, on_stop=self._end_streams)
 
     # ----- health
 
