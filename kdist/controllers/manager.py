@@ -22,6 +22,7 @@ from kdist.controllers.nodeipam.controller import NodeIpamController
 from kdist.controllers.nodelifecycle.controller import NodeLifecycleController
 from kdist.controllers.nodelifecycle.eviction import TaintEvictionController
 from kdist.controllers.persistentvolume.controller import PersistentVolumeController
+from kdist.controllers.podautoscaler.controller import HorizontalPodAutoscalerController
 from kdist.controllers.podgc.controller import PodGarbageCollector
 from kdist.controllers.replicaset.controller import ReplicaSetController, ReplicationControllerController
 from kdist.controllers.resourcequota.controller import ResourceQuotaController
@@ -59,6 +60,7 @@ CONTROLLERS: tuple[type[Controller], ...] = (
     ClusterRoleAggregationController,
     DisruptionController,
     ResourceQuotaController,
+    HorizontalPodAutoscalerController,
     PersistentVolumeController,
     ClaimProtectionController,
     VolumeProtectionController,
