@@ -27,6 +27,7 @@ _SERVICES = "10.96.0.0/16"
 _DOMAIN = "cluster.local"
 _API_LEVEL = "1.32"
 _STORAGES = ("memory", "etcd")
+_START_SECONDS = 20
 
 
 @click.command()
@@ -107,7 +108,7 @@ async def _run(settings: DevSettings, listener: socket.socket) -> None:
     )
     serving = asyncio.create_task(server, name="apiserver")
     try:
-        await _first(ready, serving)
+        await _first(ready, serving, settings)
         async with asyncio.TaskGroup() as group:
             group.create_task(_ends(serving), name="apiserver ends")
             if settings.only is None:
@@ -117,16 +118,23 @@ async def _run(settings: DevSettings, listener: socket.socket) -> None:
             _tell(settings, port)
     finally:
         stop.set()
+        if not ready.is_set():
+            serving.cancel()  # a server that is still starting does not look at its stop event
         await asyncio.wait([serving])
 
 
-async def _first(ready: asyncio.Event, serving: asyncio.Task[None]) -> None:
-    """Wait until the server is ready; raise why when it fails instead."""
+async def _first(ready: asyncio.Event, serving: asyncio.Task[None], settings: DevSettings) -> None:
+    """Wait until the server is ready; raise why when it fails instead or takes too long."""
     waiting = asyncio.create_task(ready.wait(), name="ready")
-    await asyncio.wait([waiting, serving], return_when=asyncio.FIRST_COMPLETED)
+    await asyncio.wait([waiting, serving], return_when=asyncio.FIRST_COMPLETED, timeout=_START_SECONDS)
     waiting.cancel()
     if serving.done():
         serving.result()
+    elif not ready.is_set():
+        where = (
+            f": does etcd answer at {', '.join(settings.etcd_servers)}?" if settings.storage == "etcd" else ""
+        )
+        raise click.ClickException(f"the API server is not ready after {_START_SECONDS} seconds{where}")
 
 
 async def _ends(serving: asyncio.Task[None]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -12,25 +13,38 @@ from kdist.api.meta import Obj
 
 PLUGIN = "kubernetes.io/empty-dir"
 _HUGE = "HugePages"
+_MODE = 0o777
 
 
 def set_up(directory: Path, pod: Obj, source: Obj, allocatable: Mapping[str, int]) -> None:
-    """Make the volume; idempotent. Raises VolumeError and OSError."""
-    directory.mkdir(parents=True, exist_ok=True, mode=0o777)
+    """Make the volume, once: what containers do to it later is theirs. Raises VolumeError and OSError."""
     medium = source.get("medium") or ""
+    group = ownership.fs_group(pod)
+    if not directory.is_dir():
+        _make(directory, group)
     if medium and not mounts.is_mounted(directory):
         _mount(directory, pod, source, medium, allocatable)
-    directory.chmod(0o777)  # mkdir is subject to the umask
-    group = ownership.fs_group(pod)
+
+
+def _make(directory: Path, group: int | None) -> None:
+    """Make the directory as the pod is to find it, then give it its name: it is never seen half-done."""
+    directory.parent.mkdir(parents=True, exist_ok=True, mode=0o750)
+    unfinished = directory.with_name(f".{directory.name}")
+    unfinished.mkdir(exist_ok=True)
+    unfinished.chmod(_MODE)  # mkdir is subject to the umask
     if group is not None:
-        ownership.give_to_group(directory, group, if_root_differs=ownership.on_root_mismatch(pod))
+        ownership.give_to_group(unfinished, group)
+    unfinished.rename(directory)
 
 
 def _mount(directory: Path, pod: Obj, source: Obj, medium: str, allocatable: Mapping[str, int]) -> None:
+    group = ownership.fs_group(pod)
+    mode = _MODE if group is None else _MODE | stat.S_ISGID
     if medium == "Memory":
-        mounts.tmpfs(directory, size=memory_size(pod, source, allocatable))
+        size = memory_size(pod, source, allocatable)
+        mounts.tmpfs(directory, size=size, mode=mode, group=group or 0)
     elif medium.startswith(_HUGE):
-        mounts.hugetlbfs(directory, page_size=page_size(pod, medium))
+        mounts.hugetlbfs(directory, page_size=page_size(pod, medium), mode=mode, group=group or 0)
     else:
         raise VolumeError(f"emptyDir: unknown medium {medium!r}")
 

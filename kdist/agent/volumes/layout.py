@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 CSI = "kubernetes.io/csi"
+LOCAL = "kubernetes.io/local-volume"
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from kdist.agent.interfaces import HostMount, VolumeError
 from kdist.agent.volumes import claims, emptydir, hostpath, mounts, ownership, projected
 from kdist.agent.volumes.api import Api
 from kdist.agent.volumes.csi import CsiVolumes
-from kdist.agent.volumes.layout import Layout
+from kdist.agent.volumes.layout import LOCAL, Layout
 from kdist.agent.volumes.objects import MAX_AGE, Objects
 from kdist.agent.volumes.tokens import Tokens
 from kdist.api import meta
@@ -86,7 +86,8 @@ class Volumes:
             hostpath.prepare(path, spec["hostPath"].get("type") or "")
             return HostMount(path, read_only, block)
         if "local" in spec:
-            return _local(pod, pv, read_only, block)
+            done = self._layout.volume(meta.uid(pod), LOCAL, meta.name(pv))
+            return _local(pod, pv, read_only, block, done)
         raise VolumeError(f'persistentvolume "{meta.name(pv)}": its source is not supported by this node')
 
     async def refresh(self, pod: Obj) -> None:
@@ -129,7 +130,8 @@ def _explained(volume: Obj) -> Iterator[None]:
         raise VolumeError(f'MountVolume.SetUp failed for volume "{volume["name"]}": {error}') from error
 
 
-def _local(pod: Obj, pv: Obj, read_only: bool, block: bool) -> HostMount:
+def _local(pod: Obj, pv: Obj, read_only: bool, block: bool, done: Path) -> HostMount:
+    """The local volume; the directory ``done`` remembers that its files were given to the pod's group."""
     path = Path(pv["spec"]["local"]["path"])
     if not path.exists():
         raise VolumeError(f'persistentvolume "{meta.name(pv)}": {path} does not exist on this node')
@@ -137,6 +139,7 @@ def _local(pod: Obj, pv: Obj, read_only: bool, block: bool) -> HostMount:
         kind = "Block" if block else "Filesystem"
         raise VolumeError(f'persistentvolume "{meta.name(pv)}": {path} does not fit volumeMode {kind}')
     group = ownership.fs_group(pod)
-    if group is not None and not block and not read_only:
+    if group is not None and not block and not read_only and not done.is_dir():
         ownership.give_to_group(path, group, if_root_differs=ownership.on_root_mismatch(pod))
+        done.mkdir(parents=True, mode=0o750)
     return HostMount(path, read_only, block)

@@ -47,16 +47,15 @@ def bind(source: Path | str, target: Path, *, read_only: bool = False, recursive
         _mount("", target, "", MS_REMOUNT | MS_BIND | MS_RDONLY)
 
 
-def tmpfs(target: Path, *, size: int | None = None, mode: int = 0o777) -> None:
+def tmpfs(target: Path, *, size: int | None = None, mode: int = 0o777, group: int = 0) -> None:
     """A file system in memory of at most ``size`` bytes (None: half of the memory, as the kernel does)."""
-    options = f"mode={mode:o}" + (f",size={size}" if size is not None else "")
+    options = f"mode={mode:o},gid={group}" + (f",size={size}" if size is not None else "")
     _mount("tmpfs", target, "tmpfs", 0, options)
 
 
-def hugetlbfs(target: Path, *, page_size: int, size: int | None = None) -> None:
-    """A file system of huge pages."""
-    options = f"pagesize={page_size},mode=1777" + (f",size={size}" if size is not None else "")
-    _mount("nodev", target, "hugetlbfs", 0, options)
+def hugetlbfs(target: Path, *, page_size: int, mode: int = 0o777, group: int = 0) -> None:
+    """A file system of huge pages of ``page_size`` bytes."""
+    _mount("nodev", target, "hugetlbfs", 0, f"pagesize={page_size},mode={mode:o},gid={group}")
 
 
 def unmount(target: Path) -> None:
