@@ -6,7 +6,7 @@ from copy import deepcopy
 from datetime import datetime
 
 from kdist.api import meta, pods, selectors
-from kdist.api.errors import ApiError, NotFound
+from kdist.api.errors import ApiError, Conflict, NotFound
 from kdist.api.kinds import PODS, Kind
 from kdist.api.meta import Obj
 from kdist.controllers.base import Controller
@@ -157,6 +157,8 @@ class HorizontalPodAutoscalerController(Controller):
         current = meta.get(scale, "spec.replicas", 0)
         try:
             await self._scales.write(round.namespace, round.spec["scaleTargetRef"], scale, wanted)
+        except Conflict:
+            raise  # somebody changed the target just now: look again at once
         except ApiError as error:
             told = f"the HPA controller was unable to update the target scale: {error}"
             round.condition("AbleToScale", False, "FailedUpdateScale", told)

@@ -21,6 +21,8 @@ RECOUNT_SECONDS = 60.0
 # A burst of deletions is counted once; what was charged a moment ago has reached the caches.
 SETTLE_SECONDS = 0.2
 NOT_LISTED_SECONDS = 0.5
+# A quota may come before the definition of the custom resource that it limits.
+NOT_SERVED_SECONDS = 15.0
 
 
 class ResourceQuotaController(Controller):
@@ -68,4 +70,4 @@ class ResourceQuotaController(Controller):
                 await self.client.update(RESOURCE_QUOTAS, {**quota, "status": status}, subresource="status")
             except NotFound:
                 return None
-        return RECOUNT_SECONDS
+        return RECOUNT_SECONDS if objects.keys() == wanted else NOT_SERVED_SECONDS

@@ -5,9 +5,13 @@ from decimal import Decimal
 
 import pytest
 
+from kdist.api.errors import NotFound
+from kdist.api.kinds import SERVICES
 from kdist.controllers.podautoscaler import behavior, measurements, plan
 from kdist.controllers.podautoscaler.behavior import History
+from kdist.controllers.podautoscaler.measurements import Measurements
 from kdist.controllers.podautoscaler.plan import CannotTell, Sample
+from kdist.controllers.podautoscaler.proposals import MetricFailed, Proposals, Target
 
 NOW = datetime(2030, 1, 1, 12, tzinfo=UTC)
 LONG_AGO = "2029-12-31T00:00:00Z"
@@ -103,3 +107,60 @@ def test_policies_and_bounds_of_the_spec():
 )
 def test_windows_are_go_durations(text, seconds):
     assert measurements._duration(text) == timedelta(seconds=seconds)
+
+
+class MetricsServer:
+    """Answers the metrics APIs from a dict of paths."""
+
+    def __init__(self, answers):
+        self.answers = answers
+
+    async def request(self, method, path, *, params):
+        if path not in self.answers:
+            raise NotFound("the server could not find the requested resource")
+        return {"items": self.answers[path]}
+
+
+def proposals(answers):
+    async def find(_):
+        return SERVICES
+
+    return Proposals(Measurements(MetricsServer(answers)), find)
+
+
+TARGET = Target("ns", "app=web", [pod("a"), pod("b")], 2, 2, NOW)
+
+
+def usage(name, cpu):
+    containers = [{"name": "c", "usage": {"cpu": cpu}}]
+    about = {"timestamp": "2030-01-01T12:00:00Z", "window": "30s"}
+    return {"metadata": {"name": name}, **about, "containers": containers}
+
+
+async def test_cpu_utilization_from_the_resource_metrics_api():
+    server = proposals(
+        {"/apis/metrics.k8s.io/v1beta1/namespaces/ns/pods": [usage("a", "900m"), usage("b", "1")]}
+    )
+    goal = {"type": "Utilization", "averageUtilization": 50}
+    made = await server.of({"type": "Resource", "resource": {"name": "cpu", "target": goal}}, TARGET)
+    assert made.replicas == 4
+    assert made.current["resource"]["current"] == {"averageUtilization": 95, "averageValue": "950m"}
+
+
+async def test_metrics_of_objects_and_of_the_outside():
+    custom = "/apis/custom.metrics.k8s.io/v1beta2/namespaces/ns/services/web/hits"
+    external = "/apis/external.metrics.k8s.io/v1beta1/namespaces/ns/queue"
+    server = proposals({custom: [{"value": "60"}], external: [{"value": "50"}, {"value": "50"}]})
+    whom = {"kind": "Service", "name": "web", "apiVersion": "v1"}
+    about = {"describedObject": whom, "metric": {"name": "hits"}, "target": {"type": "Value", "value": "20"}}
+    assert (await server.of({"type": "Object", "object": about}, TARGET)).replicas == 6
+    about = {"metric": {"name": "queue"}, "target": {"type": "AverageValue", "averageValue": "30"}}
+    made = await server.of({"type": "External", "external": about}, TARGET)
+    assert (made.replicas, made.current["external"]["current"]) == (4, {"averageValue": "50"})
+
+
+async def test_absent_metrics_api_names_the_metric_and_the_reason():
+    goal = {"type": "Utilization", "averageUtilization": 50}
+    with pytest.raises(MetricFailed, match="failed to get cpu utilization: the server could not") as failed:
+        await proposals({}).of({"type": "Resource", "resource": {"name": "cpu", "target": goal}}, TARGET)
+    assert failed.value.reason == "FailedGetResourceMetric"
