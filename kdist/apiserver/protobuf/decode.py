@@ -70,12 +70,16 @@ def _fields(name: str) -> dict[int, _Field]:
         number, json_name, code = text.split(" ")
         shape = code[:2] if code[:2] in ("[]", "{}") else ""
         full = code[len(shape) :].removesuffix("?")
-        if full.startswith("."):
-            full = package + full
-        full = full.replace("meta.", "meta.k8s.io/v1.", 1) if full.startswith("meta.") else full
-        full = full.replace("core.", "v1.", 1) if full.startswith("core.") else full
-        parsed[int(number)] = _Field(json_name, shape, full, code.endswith("?"))
+        parsed[int(number)] = _Field(json_name, shape, _full_name(full, package), code.endswith("?"))
     return parsed
+
+
+def _full_name(short: str, package: str) -> str:
+    """The table's short forms: ``.X`` is of the same package, ``meta.X`` and ``core.X`` of the shared ones."""
+    for prefix, full in ((".", f"{package}."), ("meta.", "meta.k8s.io/v1."), ("core.", "v1.")):
+        if short.startswith(prefix):
+            return full + short.removeprefix(prefix)
+    return short
 
 
 def _message(name: str, raw: bytes) -> dict[str, Any]:
