@@ -41,7 +41,12 @@ def version(level: str) -> dict[str, str]:
 def build(core: Core, *, live: dict[str, Check], ready: dict[str, Check], address: str) -> FastAPI:
     """The peripheral application. ``live`` and ``ready`` are named health checks."""
     app = FastAPI(
-        title="kdist API server", version=__version__, docs_url=None, redoc_url=None, openapi_url=None
+        title="kdist API server",
+        version=__version__,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        redirect_slashes=False,  # behind `kubectl proxy` a redirect would lead past the proxy
     )
     _health(app, "livez", live)
     _health(app, "healthz", live)
@@ -137,10 +142,12 @@ def _discovery(app: FastAPI, core: Core, address: str) -> None:
         return _json(classic)
 
     @app.get("/api")
+    @app.get("/api/")
     async def core_versions(request: Request) -> Response:
         return negotiated(request, discovery.api_versions(address), is_core=True)
 
     @app.get("/apis")
+    @app.get("/apis/")
     async def groups(request: Request) -> Response:
         return negotiated(request, discovery.api_group_list(core.scheme), is_core=False)
 

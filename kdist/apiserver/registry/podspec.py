@@ -51,9 +51,9 @@ def default_pod(spec: Obj) -> None:
 
 
 def fill(target: Obj, **values: Any) -> None:
-    """Set the fields that are missing."""
+    """Set the fields that are missing; an empty string is a missing one, as protobuf clients send it."""
     for field, value in values.items():
-        if target.get(field) is None:
+        if target.get(field) in (None, ""):
             target[field] = value
 
 
