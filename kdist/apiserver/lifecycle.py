@@ -178,6 +178,7 @@ class ApiServer:
             port=self.port,
             service_ip=allocator.default_range.first,
         )
+        await self._masters.try_reconcile()
         self._spawn(self._masters.run(), "masters")
         for name, work in background.of(self.core, self.address, self.port, self.context).items():
             self._spawn(work, name)
@@ -205,18 +206,21 @@ class ApiServer:
     async def stop(self) -> None:
         """Refuse new requests, finish what is under way, let go of everything."""
         self._server.stop()
-        https = [task for task in self._tasks if task.get_name() == "https"]
-        rest = [task for task in self._tasks if task.get_name() != "https"]
-        if https:
-            await asyncio.wait(https)
-        for task in rest:
-            task.cancel()
-        await asyncio.gather(*rest, return_exceptions=True)
+        await self._end("https", cancel=False)
+        await self._end("masters")
         if self._masters is not None:
             with contextlib.suppress(ApiError, StorageError):  # it expires by itself
                 await self._masters.leave()
+        await self._end()
         await self.core.forwarder.close()
         await self.core.storage.close()
+
+    async def _end(self, name: str = "", *, cancel: bool = True) -> None:
+        """Wait for the tasks of that name (all when empty), which a cancellation ends."""
+        tasks = [task for task in self._tasks if not name or task.get_name() == name]
+        for task in tasks if cancel else ():
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     async def wait(self) -> None:
         """Until a part of the server fails, which it raises."""

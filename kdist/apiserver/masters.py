@@ -33,13 +33,17 @@ class Masters:
         self._address, self._port, self._service_ip = address, port, service_ip
 
     async def run(self) -> None:
-        """Reconcile until cancelled; failures are logged and tried again."""
+        """Reconcile now and then, until cancelled."""
         while True:
-            try:
-                await self.reconcile()
-            except (StorageError, ApiError) as error:
-                _log.warning("cannot publish this server", error=str(error))
             await asyncio.sleep(INTERVAL)
+            await self.try_reconcile()
+
+    async def try_reconcile(self) -> None:
+        """One round; a failure is logged and left to the next one."""
+        try:
+            await self.reconcile()
+        except (StorageError, ApiError) as error:
+            _log.warning("cannot publish this server", error=str(error))
 
     async def reconcile(self) -> None:
         """One round: sign of life, Service, endpoints. A loopback address is nobody's endpoint."""

@@ -57,7 +57,7 @@ class Admission(Protocol):
 class Companions(Protocol):
     """Keys that live and die with an object, such as a Service's claims on its addresses."""
 
-    def allocate(self, new: Obj, old: Obj | None) -> Mapping[str, bytes]:
+    async def allocate(self, new: Obj, old: Obj | None) -> Mapping[str, bytes]:
         """Complete ``new``; the keys that must not exist yet, with their values. Raises ApiError."""
 
     def released(self, new: Obj | None, old: Obj) -> list[str]:
@@ -142,7 +142,7 @@ class Pipeline:
         """Allocate and store in one transaction; what somebody else took meanwhile is allocated anew."""
         while True:
             allocated: Obj = orjson.loads(orjson.dumps(obj))
-            claims = companions.allocate(allocated, None)
+            claims = await companions.allocate(allocated, None)
             complete = replace(review, obj=allocated, name=meta.name(allocated))
             await self._admission.validate(complete)
             try:
@@ -186,7 +186,7 @@ class Pipeline:
                 raise self.store.not_found(name)
             old = self.store.current(current)
             new = await self._changed(old, current, transform, act, name, subresource)
-            return self._write(new, old, current, act, outcome)
+            return await self._write(new, old, current, act, outcome)
 
         while True:
             try:
@@ -250,11 +250,13 @@ class Pipeline:
             return self._strategy.validate_subresource_update(subresource, new, old)
         return self._strategy.validate_update(new, old)
 
-    def _write(self, new: Obj, old: Obj, current: KeyValue, act: Act, outcome: list[Stored]) -> Write | None:
+    async def _write(
+        self, new: Obj, old: Obj, current: KeyValue, act: Act, outcome: list[Stored]
+    ) -> Write | None:
         claims: Mapping[str, bytes] = {}
         released: list[str] = []
         if self._companions is not None and not act.dry_run:
-            claims = self._companions.allocate(new, old)
+            claims = await self._companions.allocate(new, old)
             released = self._companions.released(new, old)
         managed.drop_unchanged_times(new, old)
         new["metadata"]["resourceVersion"] = old["metadata"]["resourceVersion"]

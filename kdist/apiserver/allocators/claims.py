@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import time
 from collections.abc import Callable
 
 import orjson
@@ -14,7 +15,7 @@ from kdist.storage.watchcache import WatchCache
 
 RANGES = "/registry/ranges/"
 _TRIES = 64  # random picks before the range is searched one by one
-_REFUSED_LIMIT = 4096
+_REFUSED_SECONDS = 1.0  # by then the cache knows
 
 
 class Full(Exception):
@@ -27,8 +28,8 @@ class Claims:
     def __init__(self, cache: WatchCache, size: int, reserved: int, text: Callable[[int], str]) -> None:
         self._cache = cache
         self._size, self._reserved, self._text = size, reserved, text
-        # Refused by storage although the cache did not know them yet.
-        self._refused: set[str] = set()
+        # Refused by storage although the cache did not know them yet, and when.
+        self._refused: dict[str, float] = {}
 
     @classmethod
     async def open(cls, hub: Hub, name: str, size: int, reserved: int, text: Callable[[int], str]) -> Claims:
@@ -49,14 +50,17 @@ class Claims:
 
     def taken(self, member: str) -> bool:
         """Whether the member is claimed, as far as is known here."""
-        return self._cache.get(self.key(member)) is not None or self.key(member) in self._refused
+        key = self.key(member)
+        return (
+            self._cache.get(key) is not None
+            or time.monotonic() - self._refused.get(key, 0.0) < _REFUSED_SECONDS
+        )
 
     def refuse(self, key: str) -> None:
         """Storage says that this claim exists."""
-        if len(self._refused) >= _REFUSED_LIMIT:
-            self._refused = {k for k in self._refused if self._cache.get(k) is None}
-            self._refused.clear()
-        self._refused.add(key)
+        now = time.monotonic()
+        self._refused = {k: at for k, at in self._refused.items() if now - at < _REFUSED_SECONDS}
+        self._refused[key] = now
 
     def pick(self, besides: set[str]) -> str:
         """A free member that is not in ``besides``. Raises :class:`Full`."""

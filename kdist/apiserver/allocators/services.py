@@ -25,15 +25,19 @@ async def open_allocator(hub: Hub, settings: ApiServerSettings) -> ServiceAlloca
         addresses[found.family] = (found, claims)
     ports = PortRange.parse(settings.service_node_port_range)
     claims = await Claims.open(hub, "servicenodeports", ports.size, ports.reserved, ports.member())
-    return ServiceAllocator(addresses, (ports, claims))
+    return ServiceAllocator(hub, addresses, (ports, claims))
 
 
 class ServiceAllocator:
     """See :class:`kdist.apiserver.pipeline.Companions`. The first address family is the default one."""
 
     def __init__(
-        self, addresses: dict[str, tuple[AddressRange, Claims]], ports: tuple[PortRange, Claims]
+        self,
+        hub: Hub,
+        addresses: dict[str, tuple[AddressRange, Claims]],
+        ports: tuple[PortRange, Claims],
     ) -> None:
+        self._hub = hub
         self._addresses = addresses
         self._ports, self._port_claims = ports
 
@@ -42,8 +46,10 @@ class ServiceAllocator:
         """The range of the Service ``kubernetes``."""
         return next(iter(self._addresses.values()))[0]
 
-    def allocate(self, new: Obj, old: Obj | None) -> Mapping[str, bytes]:
-        """Pick what the Service lacks and check what it asks for. Raises Invalid, InternalError."""
+    async def allocate(self, new: Obj, old: Obj | None) -> Mapping[str, bytes]:
+        """Pick what the Service lacks and check what it asks for. Raises Invalid, InternalError, StorageError."""
+        if rules.cluster_ips(new) or rules.node_ports(new):
+            await self._hub.fresh()  # what was given back just now can be asked for
         self._settle_families(new)
         keys = [*self._allocate_addresses(new, old), *self._allocate_ports(new, old)]
         return dict.fromkeys(keys, claim_value(new))
