@@ -56,15 +56,19 @@ class Stream:
         self._gone.set()
         await self._task
 
+    async def next(self) -> Obj:
+        """The next message of the answer."""
+        async with asyncio.timeout(5):
+            message = await self._messages.get()
+        self.ended = message["type"] == "http.response.body" and not message.get("more_body")
+        return message
+
     async def event(self) -> Any:
         """The next watch event; None at the end of the stream."""
         while not self._lines:
             if self.ended:
                 return None
-            async with asyncio.timeout(5):
-                message = await self._messages.get()
-            self._lines += message.get("body", b"").splitlines()
-            self.ended = message["type"] == "http.response.body" and not message.get("more_body")
+            self._lines += (await self.next()).get("body", b"").splitlines()
         return orjson.loads(self._lines.pop(0))
 
 
