@@ -52,9 +52,19 @@ class Schedule:
         """The first firing later than ``moment``; None when there is none within five years."""
         if self.every is not None:
             return moment.replace(microsecond=0) + self.every
-        local = moment.astimezone(self.zone).replace(second=0, microsecond=0, tzinfo=None) + timedelta(
-            minutes=1
-        )
+        here = moment.astimezone(self.zone)
+        local = here.replace(second=0, microsecond=0, tzinfo=None, fold=0) + timedelta(minutes=1)
+        fires = self._from(local, moment)
+        if fires is None:
+            return None
+        set_back = _offset(here) - _offset(fires.astimezone(self.zone))
+        if set_back > timedelta():
+            # Some wall-clock minutes before this one come a second time (autumn).
+            fires = self._from(local - set_back, moment)
+        return fires
+
+    def _from(self, local: datetime, moment: datetime) -> datetime | None:
+        """The first wall-clock minute from ``local`` on that fires later than ``moment``."""
         end = local + _HORIZON
         while local < end:
             if local.month not in self.months:
@@ -66,10 +76,10 @@ class Schedule:
             elif local.minute not in self.minutes:
                 local += timedelta(minutes=1)
             else:
-                fires = local.replace(tzinfo=self.zone).astimezone(UTC)
-                # A wall-clock minute that does not exist (spring) or comes twice (autumn) must move time on.
-                if fires > moment:
-                    return fires
+                # A minute may come twice, or not at all (spring: then the clock is read as if it had not moved).
+                both = (local.replace(tzinfo=self.zone, fold=fold).astimezone(UTC) for fold in (0, 1))
+                if later := [fires for fires in both if fires > moment]:
+                    return later[0]
                 local += timedelta(minutes=1)
         return None
 
@@ -79,6 +89,10 @@ class Schedule:
         while moment is not None and moment <= end:
             yield moment
             moment = self.after(moment)
+
+
+def _offset(moment: datetime) -> timedelta:
+    return moment.utcoffset() or timedelta()
 
 
 def parse(text: str, zone: str | None = None) -> Schedule:

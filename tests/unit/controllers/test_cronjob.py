@@ -38,6 +38,15 @@ def test_the_hour_that_is_skipped_in_spring_fires_once_and_time_moves_on() -> No
     assert fires == sorted(set(fires))
 
 
+def test_the_hour_that_comes_twice_in_autumn_has_no_gap() -> None:
+    schedule, moment = parse("*/30 * * * *", "Europe/Berlin"), datetime(2026, 10, 24, 23, 40, tzinfo=UTC)
+    fired = []
+    for _ in range(5):
+        moment = schedule.after(moment) or moment
+        fired.append(moment.strftime("%H:%M"))
+    assert fired == ["00:00", "00:30", "01:00", "01:30", "02:00"]
+
+
 @pytest.mark.parametrize(
     "text", ["", "* * * *", "60 * * * *", "a * * * *", "5-1 * * * *", "TZ=No/Where * * * * *"]
 )
