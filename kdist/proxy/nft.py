@@ -31,7 +31,6 @@ class Nft(Protocol):
     def elements(self, family: str, table: str, name: str) -> list[Any]:
         """The elements of a map as libnftables-json has them. Raises NftError when there is no such map."""
 
-
     def close(self) -> None:
         """Release what it holds; it cannot be used afterwards."""
 
