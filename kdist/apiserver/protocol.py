@@ -17,6 +17,7 @@ from typing import Any, cast
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+CORK_LIMIT = 16 * 1024  # bytes: one TLS record; larger writes gain nothing from being joined
 READ_HIGH_WATER = 256 * 1024  # bytes buffered from a client before it is made to wait
 
 
@@ -83,16 +84,50 @@ class RawConnection(asyncio.Protocol):
         self._transport.close()
 
 
+class _Corked:
+    """A transport whose small writes of one turn of the loop leave as one: head and body in one TLS record."""
+
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+        self._transport, self._loop = transport, loop
+        self._held: list[bytes] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+    def write(self, data: bytes) -> None:
+        """Hold small data until the loop's next turn; large data takes it along at once."""
+        if len(data) > CORK_LIMIT:
+            self.flush()
+            self._transport.write(data)
+            return
+        if not self._held:
+            self._loop.call_soon(self.flush)
+        self._held.append(data)
+
+    def flush(self) -> None:
+        """Write what is held."""
+        if self._held:
+            held, self._held = self._held, []
+            if not self._transport.is_closing():
+                self._transport.write(b"".join(held))
+
+    def close(self) -> None:
+        """Close after everything was written."""
+        self.flush()
+        self._transport.close()
+
+
 class Protocol(HttpToolsProtocol):
     """One client connection."""
 
     _certificate: bytes | None = None
     _head: bytes = b""
-    _raw: RawConnection | None = None
+    _upgrading = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Called by the transport, after the TLS handshake."""
         super().connection_made(transport)
+        self.transport = cast(asyncio.Transport, _Corked(transport, self.loop))
         tls = transport.get_extra_info("ssl_object")
         self._certificate = tls.getpeercert(binary_form=True) if tls is not None else None
 
@@ -121,12 +156,6 @@ class Protocol(HttpToolsProtocol):
             self._head = data[upgrade.args[0] :]
         except httptools.HttpParserError:
             self.send_400_response("Invalid HTTP request received.")
-
-    _upgrading = False
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Called by the transport."""
-        super().connection_lost(exc)
 
     def _hand_over(self) -> RawConnection:
         raw = RawConnection(self.transport, self._head)
