@@ -179,29 +179,28 @@ class _Stream:
 def _encoder(call: Call, form: negotiation.Form) -> Encode:
     """Frames of another version, of Tables or of metadata only."""
     store = call.store
-    first = True
+    columns_sent = False
 
     def encode(event_type: str, body: bytes) -> bytes:
-        nonlocal first
-        obj = orjson.loads(body) if event_type == "BOOKMARK" else store.decode(body)
+        nonlocal columns_sent
+        is_bookmark = event_type == "BOOKMARK"
+        obj: Obj = orjson.loads(body) if is_bookmark else store.decode(body)
         if form.kind == "Table":
-            obj = call.transform(
-                [] if event_type == "BOOKMARK" else [obj],
-                form,
-                {
-                    "resourceVersion": obj["metadata"]["resourceVersion"],
-                    **(
-                        {"annotations": obj["metadata"]["annotations"]}
-                        if event_type == "BOOKMARK" and "annotations" in obj["metadata"]
-                        else {}
-                    ),
-                },
-            )
-            if not first:
+            obj = call.transform([] if is_bookmark else [obj], form, _list_metadata(obj))
+            if columns_sent:
                 obj["columnDefinitions"] = None
-            first = False
+            columns_sent = True
         elif form.kind:
             obj = partial_metadata(obj)
         return watch_frame(event_type, orjson.dumps(obj))
 
     return encode
+
+
+def _list_metadata(obj: Obj) -> Obj:
+    """The metadata of a one-row Table; a bookmark's annotation goes along."""
+    metadata = obj["metadata"]
+    kept: Obj = {"resourceVersion": metadata["resourceVersion"]}
+    if INITIAL_EVENTS_END in (metadata.get("annotations") or {}):
+        kept["annotations"] = metadata["annotations"]
+    return kept
