@@ -64,7 +64,7 @@ def next_step(stateful_set: Obj, set_pods: list[Obj], current: str, update: str,
         settled = _settle(stateful_set, number, pod, plan, (current, update), now)
         if ordered and not settled:
             return plan
-    if _scale_down(plan, [by_ordinal[n] for n in wanted if n in by_ordinal], ordered, now, stateful_set):
+    if _scale_down(stateful_set, plan, ordered, now):
         return plan
     if is_rolling(stateful_set) and not (plan.create or plan.delete):
         _roll(stateful_set, by_ordinal, update, plan, now)
@@ -95,20 +95,22 @@ def is_healthy(stateful_set: Obj, pod: Obj, now: datetime) -> bool:
     return running and is_available(pod, min_ready, now)
 
 
-def _scale_down(plan: Plan, kept: list[Obj], ordered: bool, now: datetime, stateful_set: Obj) -> bool:
-    """Plan for pods beyond the size; whether updates have to wait."""
+def _scale_down(stateful_set: Obj, plan: Plan, ordered: bool, now: datetime) -> bool:
+    """Plan for pods beyond the size; whether updates have to wait.
+
+    In order, the last one goes first. A sick one waits while a predecessor is sick as well: then something is
+    wrong with more than this pod, and taking members away would make it worse. Those that stay are healthy.
+    """
+    if not plan.condemned:
+        return False
     if not ordered:
         plan.delete += [p for p in plan.condemned if not meta.is_deleting(p)]
-        return bool(plan.condemned)
-    for pod in plan.condemned:
-        if meta.is_deleting(pod):
-            return True
-        # The last one goes first, and only while all that stay are healthy, or it is itself the sick one.
-        all_healthy = all(is_healthy(stateful_set, p, now) for p in kept)
-        if all_healthy or not is_healthy(stateful_set, pod, now):
-            plan.delete.append(pod)
         return True
-    return False
+    last, *before = plan.condemned
+    sick = [not is_healthy(stateful_set, p, now) for p in (last, *before)]
+    if not meta.is_deleting(last) and not (sick[0] and any(sick[1:])):
+        plan.delete.append(last)
+    return True
 
 
 def _roll(stateful_set: Obj, by_ordinal: dict[int, Obj], update: str, plan: Plan, now: datetime) -> None:

@@ -53,6 +53,13 @@ def test_scaling_down_takes_the_last_and_waits_while_one_that_stays_is_sick() ->
     assert step(s, [member(0, ready=False), member(1)]).delete == []
 
 
+def test_scaling_down_halts_at_a_sick_pod_unless_it_is_the_first_sick_one() -> None:
+    s = stateful_set(0)
+    assert step(s, [member(n, ready=False) for n in range(3)]).delete == []
+    assert names(step(s, [member(0), member(1), member(2, ready=False)]).delete) == ["db-2"]
+    assert names(step(s, [member(0, ready=False), member(1)]).delete) == ["db-1"]
+
+
 def test_an_update_goes_down_to_the_partition_one_at_a_time() -> None:
     s = stateful_set(updateStrategy={"type": "RollingUpdate", "rollingUpdate": {"partition": 1}})
     assert names(step(s, [member(0), member(1), member(2)], "v2").delete) == ["db-2"]
