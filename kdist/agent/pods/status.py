@@ -119,7 +119,8 @@ def _all(pod: Obj, kind: str, observed: Observed, facts: StatusFacts, *, lost: b
     """The statuses of one kind of containers. ``lost``: one that never ended will not be seen to end."""
     field_name, find = _KINDS[kind]
     before = {s["name"]: s for s in (pod.get("status") or {}).get(field_name) or ()}
-    default = "PodInitializing" if kind == "app" and specs.init_containers(pod) else "ContainerCreating"
+    # Init containers wait for those before them under the same name as the rest of the pod.
+    default = "PodInitializing" if specs.init_containers(pod) else "ContainerCreating"
     statuses = []
     for container in find(pod):
         runs = observed.runs(container["name"])

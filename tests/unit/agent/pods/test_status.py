@@ -104,6 +104,12 @@ def test_a_rejected_pod_shows_its_reason_and_no_containers():
     assert "containerStatuses" not in status
 
 
+def test_everything_of_a_pod_with_init_containers_waits_for_initialization():
+    status = build(pod(init=("one", "two")), seen(run("one")), facts())
+    waiting = [*status["initContainerStatuses"][1:], *status["containerStatuses"]]
+    assert [s["state"]["waiting"]["reason"] for s in waiting] == ["PodInitializing"] * 2
+
+
 def test_transition_times_move_only_with_the_status():
     first = build(pod(), seen(run()), facts())
     later = StatusFacts(now="2027-01-01T00:00:00Z", ready=ALL)
