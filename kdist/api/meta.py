@@ -96,6 +96,13 @@ def parse_time(text: str) -> datetime:
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
+def rfc3339(moment: datetime, *, micro: bool = False) -> str:
+    """An aware datetime as metav1.Time or MicroTime writes it, years before 1000 with four digits too."""
+    # Not strftime: what it makes of early years differs between C libraries.
+    plain = moment.astimezone(UTC).replace(tzinfo=None)
+    return plain.isoformat(timespec="microseconds" if micro else "seconds") + "Z"
+
+
 def get(obj: Any, path: str, default: Any = None) -> Any:
     """The value at a dotted path; ``default`` when any step is missing or null."""
     for step in path.split("."):

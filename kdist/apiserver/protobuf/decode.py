@@ -12,6 +12,7 @@ from typing import Any
 
 import orjson
 
+from kdist.api import meta
 from kdist.api.errors import BadRequest
 from kdist.apiserver.protobuf import wire
 
@@ -135,7 +136,7 @@ def _time(value: wire.Value) -> str | None:
     parts = dict(wire.fields(_bytes(value)))
     if not parts:  # the zero time, which JSON writes as null
         return None
-    return (_EPOCH + timedelta(seconds=_int(parts.get(1, 0)))).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return meta.rfc3339(_EPOCH + timedelta(seconds=_int(parts.get(1, 0))))
 
 
 def _micro_time(value: wire.Value) -> str | None:
@@ -143,7 +144,7 @@ def _micro_time(value: wire.Value) -> str | None:
     if not parts:
         return None
     moment = _EPOCH + timedelta(seconds=_int(parts.get(1, 0)), microseconds=_int(parts.get(2, 0)) // 1000)
-    return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return meta.rfc3339(moment, micro=True)
 
 
 def _int_or_string(value: wire.Value) -> int | str:

@@ -171,7 +171,7 @@ def _time(value: Any, schema: Schema, path: _Path, walk: _Walk) -> Any:
     except ValueError as error:
         layout = "2006-01-02T15:04:05.000000Z07:00" if micro else "2006-01-02T15:04:05Z07:00"
         raise BadRequest(f'parsing time "{value}" as "{layout}": cannot parse "{value}" as "2006"') from error
-    return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ" if micro else "%Y-%m-%dT%H:%M:%SZ")
+    return meta.rfc3339(moment, micro=micro)
 
 
 def _any(value: Any, schema: Schema, path: _Path, walk: _Walk) -> Any:

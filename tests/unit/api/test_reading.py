@@ -136,3 +136,9 @@ def test_a_toleration_without_key_covers_everything_only_if_it_exists() -> None:
 def test_keys_split_into_namespace_and_name() -> None:
     assert meta.split_key(meta.key({"metadata": {"namespace": "a", "name": "b"}})) == ("a", "b")
     assert meta.split_key("b") == ("", "b")
+
+
+def test_years_of_antiquity_have_four_digits():
+    moment = meta.parse_time("0001-01-01T00:00:02.000000Z")
+    assert meta.rfc3339(moment) == "0001-01-01T00:00:02Z"
+    assert meta.rfc3339(moment, micro=True) == "0001-01-01T00:00:02.000000Z"
