@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from kdist.agent.pods import spec as specs
+from kdist.agent.pods import sysctls
 from kdist.api import pods as api_pods
 from kdist.api import selectors
 from kdist.api.meta import Obj
@@ -29,7 +30,9 @@ def admit(pod: Obj, others: Iterable[Obj], allocatable: Mapping[str, int], node:
     if specs.is_static(pod):
         return None
     active = [p for p in others if not api_pods.is_terminal(p)]
-    return _resources(pod, active, allocatable) or _ports(pod, active) or _selection(pod, node)
+    return (
+        _resources(pod, active, allocatable) or _ports(pod, active) or _selection(pod, node) or _sysctls(pod)
+    )
 
 
 def _resources(pod: Obj, active: list[Obj], allocatable: Mapping[str, int]) -> Rejection | None:
@@ -46,6 +49,11 @@ def _resources(pod: Obj, active: list[Obj], allocatable: Mapping[str, int]) -> R
             )
             return Rejection(f"OutOf{resource}", message)
     return None
+
+
+def _sysctls(pod: Obj) -> Rejection | None:
+    refused = sysctls.refusal(pod)
+    return Rejection("SysctlForbidden", refused) if refused else None
 
 
 def _host_ports(pod: Obj) -> Iterator[tuple[str, str, int]]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from kdist.agent.cri import cri_pb2 as pb
 from kdist.agent.cri import labels
 from kdist.agent.pods import env as environments
-from kdist.agent.pods import mounts, names, paths, resources, security
+from kdist.agent.pods import mounts, names, paths, resources, security, sysctls
 from kdist.agent.pods import spec as specs
 from kdist.api import meta
 from kdist.api.meta import Obj
@@ -30,7 +30,6 @@ def sandbox(
 ) -> pb.PodSandboxConfig:
     """The configuration of the pod's sandbox."""
     resolver = names.resolver(pod, cluster)
-    sysctls = {s["name"]: s["value"] for s in security.pod_context(pod).get("sysctls") or ()}
     metadata = pb.PodSandboxMetadata(
         name=meta.name(pod), uid=meta.uid(pod), namespace=meta.namespace(pod), attempt=attempt
     )
@@ -49,7 +48,9 @@ def sandbox(
             labels.GRACE_PERIOD: str(specs.grace_seconds(pod)),
         },
         linux=pb.LinuxPodSandboxConfig(
-            cgroup_parent=cgroup_parent, security_context=security.sandbox_context(pod), sysctls=sysctls
+            cgroup_parent=cgroup_parent,
+            security_context=security.sandbox_context(pod),
+            sysctls=sysctls.of(pod),
         ),
     )
 

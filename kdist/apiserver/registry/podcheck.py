@@ -33,6 +33,9 @@ def check_spec(spec: Obj, field: str) -> list[Cause]:
             found += check_container(container, where, known)
             found += _unique_name(container, where, seen)
     found += _sidecars(spec.get("initContainers") or (), f"{field}.initContainers")
+    found += _sysctls(
+        (spec.get("securityContext") or {}).get("sysctls") or (), f"{field}.securityContext.sysctls"
+    )
     found += _host_ports(containers, f"{field}.containers")
     return found + podscheduling.check(spec, field)
 
@@ -327,6 +330,19 @@ def _security(context: Obj, field: str) -> list[Cause]:
             told = "cannot set `allowPrivilegeEscalation` to false and `capabilities.Add` CAP_SYS_ADMIN"
             found.append(causes.invalid(field, context, told))
     return found
+
+
+def _sysctls(sysctls: Iterable[Obj], field: str) -> Iterator[Cause]:
+    seen: set[str] = set()
+    for at, sysctl in enumerate(sysctls):
+        where, name = f"{field}[{at}].name", sysctl.get("name") or ""
+        if not name:
+            yield causes.required(where)
+        elif complaints := names.sysctl_name(name):
+            yield from (causes.invalid(where, name, c) for c in complaints)
+        elif name in seen:
+            yield causes.duplicate(where, name)
+        seen.add(name)
 
 
 def _sidecars(containers: Iterable[Obj], field: str) -> list[Cause]:

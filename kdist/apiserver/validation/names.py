@@ -14,6 +14,8 @@ _QUALIFIED = "([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]"
 _LABEL_VALUE = f"({_QUALIFIED})?"
 _CONFIG_KEY = "[-._a-zA-Z0-9]+"
 _ENV_NAME = "[-._a-zA-Z][-._a-zA-Z0-9]*"
+_SYSCTL_PART = "[a-z0-9]([-_a-z0-9]*[a-z0-9])?"
+_SYSCTL = rf"({_SYSCTL_PART}[\./])*{_SYSCTL_PART}"
 
 _COMPILED = {
     text: re.compile(text)
@@ -119,6 +121,13 @@ def env_name(text: str) -> list[str]:
             "a valid environment variable name must consist only of printable ASCII characters other than '='"
         ]
     return []
+
+
+def sysctl_name(text: str) -> list[str]:
+    """The name of a kernel parameter, its parts separated by dots or slashes."""
+    if len(text) <= 253 and re.fullmatch(_SYSCTL, text):
+        return []
+    return [f"must have at most 253 characters and match regex ^{_SYSCTL}$"]
 
 
 def port_number(number: int) -> list[str]:

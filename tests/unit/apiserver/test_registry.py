@@ -78,6 +78,19 @@ def test_causes_have_upstreams_fields_and_words(scheme: Scheme) -> None:
     ]
 
 
+def test_names_of_sysctls_are_checked_without_judging_whether_they_are_safe(scheme: Scheme) -> None:
+    given = ("foo-", "kernel.shmmax", "net/ipv4/tcp_rmem", "bar..", "kernel.shmmax")
+    sysctls = [{"name": name, "value": "1"} for name in given]
+    containers = [{"name": "a", "image": "x"}]
+    pod = _created(scheme, _pod(containers=containers, securityContext={"sysctls": sysctls}))
+    told = [cause.split(": must")[0] for cause in _told(_strategy(scheme, "v1", "Pod").validate(pod))]
+    assert told == [
+        'spec.securityContext.sysctls[0].name: Invalid value: "foo-"',
+        'spec.securityContext.sysctls[3].name: Invalid value: "bar.."',
+        'spec.securityContext.sysctls[4].name: Duplicate value: "kernel.shmmax"',
+    ]
+
+
 def test_only_images_deadline_and_tolerations_of_a_pod_change(scheme: Scheme) -> None:
     strategy = _strategy(scheme, "v1", "Pod")
     old = _created(scheme, _pod(nodeName="n"))
@@ -116,6 +129,18 @@ def test_a_status_update_changes_nothing_else(scheme: Scheme) -> None:
     new["spec"]["replicas"], new["metadata"]["labels"], new["status"] = 9, {"x": "y"}, {"replicas": 1}
     strategy.prepare_subresource_update("status", new, old)
     assert new == {**old, "status": {"replicas": 1}}
+
+
+def test_annotations_may_come_with_a_status_where_the_resource_allows_it(scheme: Scheme) -> None:
+    for api_version, kind, allowed in (
+        ("batch/v1", "Job", True),
+        ("apiregistration.k8s.io/v1", "APIService", False),
+    ):
+        old = {"metadata": {"name": "a", "generation": 3}, "spec": {}, "status": {}}
+        new = deepcopy(old)
+        new["metadata"].update(annotations={"x": "y"}, generation=9)
+        _strategy(scheme, api_version, kind).prepare_subresource_update("status", new, old)
+        assert (new["metadata"].get("annotations") is not None, new["metadata"]["generation"]) == (allowed, 3)
 
 
 def test_a_selector_matches_its_template_and_stays(scheme: Scheme) -> None:

@@ -3,7 +3,7 @@
 import pytest
 
 from kdist.agent.cri import cri_pb2 as pb
-from kdist.agent.pods import security
+from kdist.agent.pods import security, sysctls
 from kdist.agent.pods.admission import admit
 from kdist.agent.pods.backoff import BackOff
 from kdist.agent.pods.env import ConfigError
@@ -65,6 +65,24 @@ def test_run_as_non_root_is_held(context, image, allowed):
     else:
         with pytest.raises(ConfigError):
             security.check_non_root(context, image)
+
+
+@pytest.mark.parametrize(
+    ("name", "more", "told"),
+    [
+        ("kernel.shm_rmid_forced", {}, None),
+        ("net/ipv4/tcp_rmem", {}, None),
+        ("kernel.msgmax", {}, 'forbidden sysctl: "kernel.msgmax" not allowlisted'),
+        (
+            "net.ipv4.tcp_rmem",
+            {"hostNetwork": True},
+            'forbidden sysctl: "net.ipv4.tcp_rmem" not allowed with host net enabled',
+        ),
+    ],
+)
+def test_a_pod_sets_only_sysctls_that_are_its_own(name, more, told):
+    security_context = {"sysctls": [{"name": name, "value": "1"}]}
+    assert sysctls.refusal({"spec": {"securityContext": security_context, **more}}) == told
 
 
 def test_a_container_overrides_the_pods_context_field_by_field(tmp_path):
