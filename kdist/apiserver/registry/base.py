@@ -25,6 +25,9 @@ from kdist.apiserver.validation.metadata import validate_metadata, validate_meta
 if TYPE_CHECKING:
     from kdist.api.scheme import Resource
 
+#: ``status_keeps`` of resources whose status is nobody's way to their metadata.
+USERS_METADATA = ("labels", "annotations", "finalizers", "ownerReferences")
+
 
 class Strategy:
     """Rules that hold for a resource without any of its own; families override what differs."""
@@ -39,6 +42,8 @@ class Strategy:
     tracks_generation: ClassVar[bool] = False
     #: The status of a new object, for resources with a status of their own.
     initial_status: ClassVar[Obj] = {}
+    #: The fields of the metadata that a write of the status, or of another view, leaves as they are.
+    status_keeps: ClassVar[tuple[str, ...]] = ()
     #: The grammar of metadata.name.
     name_rule = staticmethod(names.dns_subdomain)
 
@@ -96,19 +101,15 @@ class Strategy:
     # ----- subresources
 
     def prepare_status_update(self, new: Obj, old: Obj) -> None:
-        """Keep all but the status; of the metadata, only managedFields may move."""
+        """Keep all but the status and the metadata; of that, what the resource protects."""
         for field in {*new, *old} - {"apiVersion", "kind", "metadata", "status"}:
             keep(new, old, field)
-        managed = (new.get("metadata") or {}).get("managedFields")
-        version = (new.get("metadata") or {}).get("resourceVersion")
-        new["metadata"] = deepcopy(old["metadata"])
-        for field, value in (("managedFields", managed), ("resourceVersion", version)):
-            if value is not None:
-                new["metadata"][field] = value
+        for field in ("generation", *self.status_keeps):
+            keep(new["metadata"], old["metadata"], field)
 
     def validate_status_update(self, new: Obj, old: Obj) -> list[Cause]:
-        """Everything wrong with the new status."""
-        return []
+        """Everything wrong with the new status, or with the metadata that came with it."""
+        return validate_metadata_update(new["metadata"], old["metadata"])
 
     def prepare_subresource_update(self, subresource: str, new: Obj, old: Obj) -> None:
         """``prepare_update`` of a subresource that takes whole objects: status, approval, resize, ..."""

@@ -7,7 +7,7 @@ from typing import Any
 from kdist.api import meta
 from kdist.api.errors import Cause
 from kdist.api.meta import Obj
-from kdist.apiserver.registry.base import Strategy
+from kdist.apiserver.registry.base import USERS_METADATA, Strategy
 from kdist.apiserver.registry.podspec import fill
 from kdist.apiserver.validation import causes, names
 
@@ -56,6 +56,7 @@ class AdmissionPolicyStrategy(Strategy):
     """ValidatingAdmissionPolicies."""
 
     tracks_generation = True
+    status_keeps = USERS_METADATA
 
     def default(self, obj: Obj) -> None:
         """Fail closed, match everything equivalent."""
@@ -89,6 +90,7 @@ class CustomResourceDefinitionStrategy(Strategy):
     """CustomResourceDefinitions."""
 
     tracks_generation = True
+    status_keeps = USERS_METADATA
 
     def default(self, obj: Obj) -> None:
         """Names that follow from the kind; no conversion."""
@@ -151,6 +153,7 @@ class APIServiceStrategy(Strategy):
     """APIServices: a group and version served by this server or another one."""
 
     name_rule = staticmethod(names.path_segment)
+    status_keeps = USERS_METADATA
 
     def default(self, obj: Obj) -> None:
         """HTTPS."""

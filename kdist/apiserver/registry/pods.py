@@ -36,6 +36,8 @@ class PodTemplateStrategy(Strategy):
 class PodStrategy(Strategy):
     """Pods."""
 
+    status_keeps = ("ownerReferences",)
+
     def default(self, obj: Obj) -> None:
         """Defaults of the spec."""
         podspec.default_pod(obj.setdefault("spec", {}))

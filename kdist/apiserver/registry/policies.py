@@ -8,7 +8,7 @@ from typing import ClassVar
 from kdist.api import meta
 from kdist.api.errors import Cause
 from kdist.api.meta import Obj
-from kdist.apiserver.registry.base import Strategy, keep
+from kdist.apiserver.registry.base import USERS_METADATA, Strategy, keep
 from kdist.apiserver.registry.podscheduling import check_label_selector
 from kdist.apiserver.registry.podspec import fill
 from kdist.apiserver.registry.workloads import check_int_or_percent, not_negative
@@ -162,6 +162,7 @@ class FlowSchemaStrategy(Strategy):
     """FlowSchemas."""
 
     tracks_generation = True
+    status_keeps = USERS_METADATA
 
     def default(self, obj: Obj) -> None:
         """In the middle of the order."""
@@ -179,6 +180,7 @@ class PriorityLevelStrategy(Strategy):
     """PriorityLevelConfigurations."""
 
     tracks_generation = True
+    status_keeps = USERS_METADATA
 
     def default(self, obj: Obj) -> None:
         """Shares, borrowing and queues of a limited level."""

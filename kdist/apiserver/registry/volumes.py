@@ -7,7 +7,7 @@ from typing import ClassVar
 from kdist.api import meta, quantity
 from kdist.api.errors import Cause
 from kdist.api.meta import Obj
-from kdist.apiserver.registry.base import Strategy
+from kdist.apiserver.registry.base import USERS_METADATA, Strategy
 from kdist.apiserver.registry.podscheduling import check_node_selector
 from kdist.apiserver.registry.podspec import default_disk, fill
 from kdist.apiserver.validation import causes, names
@@ -233,6 +233,7 @@ class VolumeAttachmentStrategy(Strategy):
     """VolumeAttachments: the spec is for life."""
 
     initial_status: ClassVar[Obj] = {"attached": False}
+    status_keeps = USERS_METADATA
 
     def check_update(self, new: Obj, old: Obj) -> list[Cause]:
         """Attach something else by another object."""

@@ -113,6 +113,8 @@ def _is_zero(value: Any) -> bool:
 class DeploymentStrategy(WorkloadStrategy):
     """Deployments."""
 
+    status_keeps = ("labels",)
+
     def default(self, obj: Obj) -> None:
         """One replica, rolled 25% at a time, ten revisions kept, ten minutes to make progress."""
         super().default(obj)
