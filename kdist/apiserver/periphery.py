@@ -157,14 +157,17 @@ def _discovery(app: FastAPI, core: Core, address: str) -> None:
         return _json(document)
 
     @app.get("/api/{version}")
+    @app.get("/api/{version}/")
     async def core_resources(version: str) -> Response:
         return found(discovery.api_resource_list(core.scheme, "", version))
 
     @app.get("/apis/{group}")
+    @app.get("/apis/{group}/")
     async def group(group: str) -> Response:
         return found(discovery.api_group(core.scheme, group))
 
     @app.get("/apis/{group}/{version}")
+    @app.get("/apis/{group}/{version}/")
     async def resources(group: str, version: str) -> Response:
         return found(discovery.api_resource_list(core.scheme, group, version))
 
