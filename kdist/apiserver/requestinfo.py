@@ -15,6 +15,7 @@ _VERBS = {
     "PUT": "update",
     "PATCH": "patch",
     "DELETE": "delete",
+    "OPTIONS": "",  # no verb of the API: only those who may do everything may send it through a proxy
 }
 _NAMESPACE_SUBRESOURCES = ("status", "finalize")
 _PROXIED = ("proxy",)

@@ -52,7 +52,7 @@ def _subresource(resource: Resource, info: RequestInfo) -> Handler | None:
     if subresource is None:
         return None
     handlers = subresources.HANDLERS.get(info.subresource, _VIEW)
-    if info.verb not in handlers or info.verb not in subresource.verbs:
+    if info.verb not in handlers or (info.verb and info.verb not in subresource.verbs):
         raise _not_allowed()
     return handlers[info.verb]
 

@@ -17,7 +17,7 @@ HANDLERS: dict[str, dict[str, Handler]] = {
     "exec": {"get": pods.exec_, "create": pods.exec_},
     "log": {"get": pods.log},
     "portforward": {"get": pods.portforward, "create": pods.portforward},
-    "proxy": dict.fromkeys(("get", "create", "update", "patch", "delete"), proxy.proxy),
+    "proxy": dict.fromkeys(("get", "create", "update", "patch", "delete", ""), proxy.proxy),
     "scale": {"get": scale.get, "update": scale.update, "patch": scale.patch},
     "token": {"create": reviews.token_request},
 }

@@ -25,6 +25,7 @@ from kdist.apiserver.negotiation import Form
         ("PUT", "/api/v1/namespaces/a/finalize", ("update", "", "namespaces", "finalize", "a", "a")),
         ("GET", "/api/v1/watch/namespaces/a/pods", ("watch", "", "pods", "", "a", "")),
         ("GET", "/api/v1/nodes/n/proxy/metrics/cadvisor", ("get", "", "nodes", "proxy", "", "n")),
+        ("OPTIONS", "/api/v1/nodes/n/proxy", ("", "", "nodes", "proxy", "", "n")),
     ],
 )
 def test_paths_name_a_verb_and_a_resource(method: str, path: str, expected: tuple[str, ...]) -> None:
