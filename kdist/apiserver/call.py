@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 
 from kdist.api import errors
-from kdist.api.errors import BadRequest, Cause
+from kdist.api.errors import BadRequest, Cause, NotAcceptable
 from kdist.api.meta import Obj
 from kdist.api.resources import Resource
 from kdist.apiserver import answers, negotiation, pipeline
@@ -139,6 +139,12 @@ class Call:
             raise BadRequest(told) from error
 
     # ----- answers
+
+    async def reply_review(self, review: Obj) -> None:
+        """Answer a question that is never stored; it has no columns. NotAcceptable."""
+        if self.form.kind:
+            raise NotAcceptable(negotiation.only_served())
+        await self._reply(review, None, self.form, 201)
 
     async def reply(self, stored: Stored | Obj, status: int = 200) -> None:
         """Answer with one object in the form the client wants."""

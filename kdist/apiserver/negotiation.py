@@ -46,10 +46,12 @@ def accepted(accept: str, *, stream: bool = False) -> Form:
         form = _form(media_type, parameters, stream)
         if form is not None:
             return form
-    raise NotAcceptable(
-        "only the following media types are accepted: application/json, application/yaml"
-        + (", application/json;stream=watch" if stream else "")
-    )
+    raise NotAcceptable(only_served() + (", application/json;stream=watch" if stream else ""))
+
+
+def only_served() -> str:
+    """What to tell a client that accepts nothing of what is there."""
+    return f"only the following media types are accepted: {JSON}, {YAML}"
 
 
 def _clause(text: str) -> tuple[float, str, dict[str, str]]:

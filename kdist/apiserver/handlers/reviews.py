@@ -9,40 +9,40 @@ from kdist.apiserver.call import Call
 
 async def token_review(call: Call) -> None:
     """Whose token is this?"""
-    await call.reply(authentication.token_review(call.core.authenticator, await call.read_object()), 201)
+    await call.reply_review(authentication.token_review(call.core.authenticator, await call.read_object()))
 
 
 async def self_subject_review(call: Call) -> None:
     """Who am I?"""
-    await call.reply(authentication.self_subject_review(call.user, await call.read_object()), 201)
+    await call.reply_review(authentication.self_subject_review(call.user, await call.read_object()))
 
 
 async def subject_access_review(call: Call) -> None:
     """May they?"""
     review = await call.read_object()
-    await call.reply(authorization.subject_access_review(call.core.authorizer, review), 201)
+    await call.reply_review(authorization.subject_access_review(call.core.authorizer, review))
 
 
 async def local_subject_access_review(call: Call) -> None:
     """May they, in this namespace?"""
     review = await call.read_object()
     answer = authorization.local_subject_access_review(call.core.authorizer, review, call.namespace)
-    await call.reply(answer, 201)
+    await call.reply_review(answer)
 
 
 async def self_subject_access_review(call: Call) -> None:
     """May I?"""
     review = await call.read_object()
-    await call.reply(authorization.self_subject_access_review(call.core.authorizer, call.user, review), 201)
+    await call.reply_review(authorization.self_subject_access_review(call.core.authorizer, call.user, review))
 
 
 async def self_subject_rules_review(call: Call) -> None:
     """What may I, in this namespace?"""
     review = await call.read_object()
-    await call.reply(authorization.self_subject_rules_review(call.core.authorizer, call.user, review), 201)
+    await call.reply_review(authorization.self_subject_rules_review(call.core.authorizer, call.user, review))
 
 
 async def token_request(call: Call) -> None:
     """A token for a service account (the ``token`` subresource)."""
     request = await call.read_kind("authentication.k8s.io/v1", "TokenRequest")
-    await call.reply(await call.core.token_issuer.issue(call.namespace, call.name, request), 201)
+    await call.reply_review(await call.core.token_issuer.issue(call.namespace, call.name, request))
