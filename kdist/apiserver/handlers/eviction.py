@@ -9,7 +9,7 @@ from kdist.api import meta
 from kdist.api.errors import BadRequest, Cause, Forbidden, InternalError, TooManyRequests
 from kdist.api.kinds import POD_DISRUPTION_BUDGETS
 from kdist.api.meta import Obj
-from kdist.api.pods import is_ready, is_terminal
+from kdist.api.pods import is_ready, is_terminal, set_condition
 from kdist.api.selectors import from_label_selector
 from kdist.apiserver import deletion
 from kdist.apiserver.call import Call
@@ -41,10 +41,22 @@ async def create(call: Call) -> None:
     deletion.check_preconditions(pod, options)
     if not _needs_no_budget(pod):
         await _spend_budget(call, pod, dry_run=options.dry_run)
-    if not options.uid:
-        options = replace(options, uid=meta.uid(pod))
+    options = replace(options, uid=options.uid or meta.uid(pod))
+    await call.store.modify(call.namespace, call.name, _disruption(options), dry_run=options.dry_run)
+    options = replace(options, resource_version="")  # it held a moment ago, and the pod is a new version now
     await delete_object(call.pipeline, call.namespace, call.name, options, act)
     await call.reply(dict(SUCCESS), 201)
+
+
+def _disruption(options: Options) -> Callable[[Obj], Obj]:
+    """Says on a pod that its end is not its own fault: a Job's failure policy may go by that. Conflict."""
+
+    def disrupt(pod: Obj) -> Obj:
+        deletion.check_preconditions(pod, options)
+        set_condition(pod, "DisruptionTarget", "True", "EvictionByEvictionAPI", "Eviction API: evicting")
+        return pod
+
+    return disrupt
 
 
 def _coordinates(call: Call) -> Obj:

@@ -179,6 +179,28 @@ async def test_an_eviction_needs_a_disruption_to_spend(api: Api) -> None:
     assert "p" in (await api("GET", f"{budgets}/b")).json["status"]["disruptedPods"]
 
 
+async def test_an_evicted_pod_is_told_to_be_disrupted(api: Api) -> None:
+    made = await api.make(f"{N}/pods", {**pod(), "spec": {**pod()["spec"], "nodeName": "n"}})
+    options = {"preconditions": {"resourceVersion": made["metadata"]["resourceVersion"]}}
+    eviction = {"metadata": {"name": "p"}, "deleteOptions": options}
+    assert (await api("POST", f"{N}/pods/p/eviction", eviction)).status == 201
+    going = (await api("GET", f"{N}/pods/p")).json
+    assert going["metadata"]["deletionTimestamp"]
+    assert [(c["type"], c["status"]) for c in going["status"]["conditions"]] == [("DisruptionTarget", "True")]
+
+
+async def test_a_review_cannot_be_shown_as_a_table(api: Api) -> None:
+    reviews = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
+    review = {"spec": {"nonResourceAttributes": {"path": "/", "verb": "get"}}}
+    assert (await api("POST", reviews, review)).status == 201
+    assert (await api("POST", reviews, review, TABLE)).status == 406
+
+
+async def test_discovery_does_not_mind_a_slash_at_the_end(api: Api) -> None:
+    for path in ("/apis/apps", "/apis/apps/v1", "/api/v1"):
+        assert (await api("GET", f"{path}/")).body == (await api("GET", path)).body
+
+
 async def test_scale_reads_and_writes_the_replicas(api: Api) -> None:
     deployments = "/apis/apps/v1/namespaces/default/deployments"
     template = {"metadata": {"labels": {"a": "b"}}, "spec": pod()["spec"]}
