@@ -1,0 +1,104 @@
+"""Read the JSON reports of a conformance run; keep the list of what ever passed; say what was lost.
+
+    python tests/conformance/report.py REPORT.json... [--list tests/conformance/passed-1.32.txt] [--docs docs/conformance.md]
+
+A test that is on the list and failed in this run is a regression: its name is printed and the exit code is 1.
+Tests that passed for the first time are added to the list. A test that did not run says nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import sys
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+PASSED = HERE / "passed-1.32.txt"
+DOCS = HERE.parents[1] / "docs" / "conformance.md"
+FAILED_STATES = ("failed", "timedout", "panicked", "aborted")
+
+
+def name_of(spec: dict) -> str:
+    return " ".join([*(spec.get("ContainerHierarchyTexts") or ()), spec["LeafNodeText"]])
+
+
+def verdicts(reports: Iterable[Path]) -> dict[str, bool]:
+    """Test name to whether it passed, of the conformance tests that ran; later reports win."""
+    found = {}
+    for report in reports:
+        for suite in json.loads(report.read_text()):
+            for spec in suite.get("SpecReports") or ():
+                name = name_of(spec)
+                if spec["LeafNodeType"] != "It" or "[Conformance]" not in name:
+                    continue
+                if spec["State"] == "passed":
+                    found[name] = True
+                elif spec["State"] in FAILED_STATES:
+                    found[name] = False
+    return found
+
+
+def sig(name: str) -> str:
+    match = re.match(r"\[(sig-[^\]]+)\]", name)
+    return match[1] if match else "other"
+
+
+def table(found: dict[str, bool]) -> str:
+    passed = Counter(sig(name) for name, ok in found.items() if ok)
+    failed = Counter(sig(name) for name, ok in found.items() if not ok)
+    rows = [f"| {group} | {passed[group]} | {failed[group]} |" for group in sorted(passed | failed)]
+    total = f"| **all** | **{passed.total()}** | **{failed.total()}** |"
+    return "\n".join(["| SIG | passed | failed |", "|---|---|---|", *rows, total])
+
+
+def page(found: dict[str, bool], ever: set[str]) -> str:
+    missing = "\n".join(f"- {name}" for name in sorted(n for n, ok in found.items() if not ok))
+    return f"""# Conformance
+
+Upstream's conformance suite of Kubernetes 1.32 (411 tests, 385 of them not serial) against a kdist cluster of one
+control plane and two workers in the lab. {len(ever)} tests have passed so far; their names are in
+[tests/conformance/passed-1.32.txt](../tests/conformance/passed-1.32.txt), and losing one is a failure:
+
+    E2E=DIR scripts/conformance                # DIR holds e2e.test and ginkgo of 1.32, and its images as e2e.tar
+    E2E=DIR scripts/conformance 'sig-node'     # tests whose name matches
+
+The last run:
+
+{table(found)}
+
+## What failed in it
+
+{missing}
+"""
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("reports", nargs="+", type=Path)
+    parser.add_argument("--list", type=Path, default=PASSED)
+    parser.add_argument("--docs", type=Path, help="write the page too")
+    args = parser.parse_args()
+    found = verdicts(args.reports)
+    if not found:
+        print("no conformance test ran", file=sys.stderr)
+        return 2
+    before = set(args.list.read_text().splitlines()) if args.list.exists() else set()
+    ever = before | {name for name, ok in found.items() if ok}
+    args.list.write_text("".join(f"{name}\n" for name in sorted(ever)))
+    if args.docs:
+        args.docs.write_text(page(found, ever))
+    print(table(found))
+    lost = sorted(name for name in before if found.get(name) is False)
+    for name in lost:
+        print(f"passed before, fails now: {name}", file=sys.stderr)
+    return 1 if lost else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
