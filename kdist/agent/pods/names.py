@@ -11,8 +11,11 @@ from kdist.api import meta
 from kdist.api.meta import Obj
 
 MAX_HOSTNAME = 63
-_HOSTS = """\
-# Written by the node agent of Kubernetes.
+# Programs know by the first line that the file is the node's work.
+_MARK = "# Kubernetes-managed hosts file.\n"
+_HOST_MARK = "# Kubernetes-managed hosts file (host network).\n"
+_HOSTS = f"""\
+{_MARK}\
 127.0.0.1\tlocalhost
 ::1\tlocalhost ip6-localhost ip6-loopback
 fe00::0\tip6-localnet
@@ -117,7 +120,7 @@ def _unique(words: Iterable[str]) -> tuple[str, ...]:
 def hosts_file(pod: Obj, ips: Sequence[str], domain: str, host_file: str = "") -> str:
     """The pod's /etc/hosts: its own addresses, or the host's file for host network; then hostAliases."""
     if specs.host_network(pod):
-        text = host_file
+        text = _HOST_MARK + host_file
     else:
         names = "\t".join(n for n in (fqdn(pod, domain), hostname(pod)) if n)
         text = _HOSTS + "".join(f"{ip}\t{names}\n" for ip in ips)

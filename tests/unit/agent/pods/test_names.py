@@ -41,4 +41,5 @@ def test_the_hosts_file_has_the_pods_names_and_aliases():
 
 
 def test_host_network_sees_the_hosts_file_of_the_host():
-    assert hosts_file(pod(hostNetwork=True), (), "cluster.local", "127.0.0.1 a\n") == "127.0.0.1 a\n"
+    text = hosts_file(pod(hostNetwork=True), (), "cluster.local", "127.0.0.1 a\n")
+    assert text == "# Kubernetes-managed hosts file (host network).\n127.0.0.1 a\n"
