@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from kdist.api.errors import BadRequest
 from kdist.api.selectors import (
@@ -43,23 +43,25 @@ def of(call: Call) -> Selection:
     request = call.request
     try:
         labels = parse_label_selector(request.param("labelSelector"))
-        fields = parse_field_selector(request.param("fieldSelector"))
+        asked = parse_field_selector(request.param("fieldSelector"))
     except SelectorError as error:
         raise BadRequest(f"unable to parse requirement: {error}") from error
-    _check_fields(call, fields)
+    fields = _translated(call, asked)
     return Selection(_scope(call, fields), _matcher(labels, fields))
 
 
-def _check_fields(call: Call, fields: FieldSelector) -> None:
-    if not fields.requirements:
-        return
-    known = call.store.strategy.fields({"metadata": {}})
-    for requirement in fields.requirements:
-        if requirement.field not in known:
+def _translated(call: Call, asked: FieldSelector) -> FieldSelector:
+    """The selector in the names that the cache indexes, which are those of the stored version."""
+    requirements = []
+    for requirement in asked.requirements:
+        field = call.store.strategy.field_label(requirement.field)
+        if field is None:
             raise BadRequest(
                 f'Unable to find "{call.resource.group_resource}" that match label selector "", field selector '
                 f'"{call.request.param("fieldSelector")}": field label not supported: {requirement.field}'
             )
+        requirements.append(replace(requirement, field=field))
+    return FieldSelector(tuple(requirements))
 
 
 def _scope(call: Call, fields: FieldSelector) -> str:

@@ -137,6 +137,10 @@ class Strategy:
             fields["metadata.namespace"] = metadata.get("namespace", "")
         return fields
 
+    def field_label(self, label: str) -> str | None:
+        """The key in :meth:`fields` of what this version of the resource calls ``label``; None if it has no such."""
+        return label if label in self.fields({}) else None
+
     def grace_seconds(self, obj: Obj, requested: int | None) -> int:
         """How long the object stays marked as deleting before it goes; 0 removes it at once."""
         return 0

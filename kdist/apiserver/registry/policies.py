@@ -135,19 +135,28 @@ class EventStrategy(Strategy):
     allow_create_on_update: ClassVar[bool] = True
 
     def fields(self, obj: Obj) -> dict[str, str]:
-        """The object, the reason, the source."""
-        about = obj.get("involvedObject") or obj.get("regarding") or {}
-        prefix = "involvedObject" if self.resource.group == "" else "regarding"
+        """The object, the reason, the source; of the core version, in which every event is stored."""
+        about = obj.get("involvedObject") or {}
         keys = ("kind", "namespace", "name", "uid", "apiVersion", "resourceVersion", "fieldPath")
-        source = meta.get(obj, "source.component") or obj.get("reportingComponent") or ""
+        reporter = obj.get("reportingComponent") or ""
         return {
             **super().fields(obj),
-            **{f"{prefix}.{key}": about.get(key, "") for key in keys},
+            **{f"involvedObject.{key}": about.get(key, "") for key in keys},
             "reason": obj.get("reason", ""),
-            "reportingComponent": obj.get("reportingComponent") or obj.get("reportingController") or "",
-            "source": source,
+            "reportingComponent": reporter,
+            "source": meta.get(obj, "source.component") or reporter,
             "type": obj.get("type", ""),
         }
+
+    def field_label(self, label: str) -> str | None:
+        """events.k8s.io has names of its own, and none for the source."""
+        if self.resource.group == "":
+            return super().field_label(label)
+        if label in ("source", "reportingComponent") or label.startswith("involvedObject."):
+            return None
+        if label == "reportingController":
+            return "reportingComponent"
+        return super().field_label(label.replace("regarding.", "involvedObject.", 1))
 
     def check(self, obj: Obj) -> list[Cause]:
         """An event lies in the namespace of what it is about."""

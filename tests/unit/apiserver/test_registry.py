@@ -78,6 +78,17 @@ def test_causes_have_upstreams_fields_and_words(scheme: Scheme) -> None:
     ]
 
 
+def test_events_are_selected_by_the_names_of_their_group(scheme: Scheme) -> None:
+    core, new = _strategy(scheme, "v1", "Event"), _strategy(scheme, "events.k8s.io/v1", "Event")
+    stored = {"involvedObject": {"kind": "Pod"}, "reportingComponent": "c"}
+    assert core.fields(stored) == new.fields(stored)
+    assert core.fields(stored)[new.field_label("regarding.kind") or ""] == "Pod"
+    assert core.fields(stored)[new.field_label("reportingController") or ""] == "c"
+    assert core.fields(stored)[core.field_label("source") or ""] == "c"
+    assert new.field_label("source") is None
+    assert core.field_label("regarding.kind") is None
+
+
 def test_names_of_sysctls_are_checked_without_judging_whether_they_are_safe(scheme: Scheme) -> None:
     given = ("foo-", "kernel.shmmax", "net/ipv4/tcp_rmem", "bar..", "kernel.shmmax")
     sysctls = [{"name": name, "value": "1"} for name in given]
