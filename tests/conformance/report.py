@@ -1,6 +1,6 @@
 """Read the JSON reports of a conformance run; keep the list of what ever passed; say what was lost.
 
-    python tests/conformance/report.py REPORT.json... [--list tests/conformance/passed-1.32.txt] [--docs docs/conformance.md]
+    python tests/conformance/report.py REPORT.json... [--list LIST] [--docs docs/conformance.md]
 
 A test that is on the list and failed in this run is a regression: its name is printed and the exit code is 1.
 Tests that passed for the first time are added to the list. A test that did not run says nothing.
