@@ -6,6 +6,7 @@ from kdist.api.resources import Resource
 from kdist.api.schema import ANY, Schema
 from kdist.apiserver.registry import (
     batch,
+    certificates,
     cluster,
     config,
     endpoints,
@@ -52,7 +53,7 @@ _STRATEGIES: dict[tuple[str, str], type[Strategy]] = {
     ("autoscaling", "horizontalpodautoscalers"): policies.HorizontalPodAutoscalerStrategy,
     ("batch", "cronjobs"): batch.CronJobStrategy,
     ("batch", "jobs"): batch.JobStrategy,
-    ("certificates.k8s.io", "certificatesigningrequests"): policies.CertificateSigningRequestStrategy,
+    ("certificates.k8s.io", "certificatesigningrequests"): certificates.CertificateSigningRequestStrategy,
     ("coordination.k8s.io", "leases"): cluster.LeaseStrategy,
     ("discovery.k8s.io", "endpointslices"): endpoints.EndpointSliceStrategy,
     ("events.k8s.io", "events"): policies.EventStrategy,

@@ -1,18 +1,17 @@
-"""Disruption budgets, autoscalers, flow control, certificate requests, events."""
+"""Disruption budgets, autoscalers, flow control, events."""
 
 from __future__ import annotations
 
-import base64
 from typing import ClassVar
 
 from kdist.api import meta
 from kdist.api.errors import Cause
 from kdist.api.meta import Obj
-from kdist.apiserver.registry.base import USERS_METADATA, Strategy, keep
+from kdist.apiserver.registry.base import USERS_METADATA, Strategy
 from kdist.apiserver.registry.podscheduling import check_label_selector
 from kdist.apiserver.registry.podspec import fill
 from kdist.apiserver.registry.workloads import check_int_or_percent, not_negative
-from kdist.apiserver.validation import causes, names
+from kdist.apiserver.validation import causes
 
 
 class PodDisruptionBudgetStrategy(Strategy):
@@ -80,53 +79,6 @@ def _default_behavior(behavior: Obj) -> None:
     for direction, policies in (("scaleUp", quick + double), ("scaleDown", double)):
         fill(behavior.setdefault(direction, {}), selectPolicy="Max", policies=policies)
     fill(behavior["scaleUp"], stabilizationWindowSeconds=0)
-
-
-class CertificateSigningRequestStrategy(Strategy):
-    """CertificateSigningRequests: approved and issued by subresources."""
-
-    name_rule = staticmethod(names.path_segment)
-
-    def default(self, obj: Obj) -> None:
-        """The usages of a serving certificate."""
-        fill(obj.setdefault("spec", {}), usages=["digital signature", "key encipherment"])
-
-    def check(self, obj: Obj) -> list[Cause]:
-        """The request is PEM; it lives ten minutes at least."""
-        spec = obj.get("spec") or {}
-        found: list[Cause] = []
-        request = spec.get("request")
-        if request and b"BEGIN CERTIFICATE REQUEST" not in base64.b64decode(request):
-            told = "PEM block type must be CERTIFICATE REQUEST"
-            found.append(causes.invalid("spec.request", request, told))
-        seconds = spec.get("expirationSeconds")
-        if seconds is not None and seconds < 600:
-            told = "may not specify a duration less than 600 seconds (10 minutes)"
-            found.append(causes.invalid("spec.expirationSeconds", seconds, told))
-        return found
-
-    def check_update(self, new: Obj, old: Obj) -> list[Cause]:
-        """The spec is for life."""
-        return causes.immutable("spec", new.get("spec"), old.get("spec"))
-
-    def prepare_subresource_update(self, subresource: str, new: Obj, old: Obj) -> None:
-        """``approval`` writes Approved and Denied, ``status`` the certificate and the other conditions."""
-        wanted = new.get("status") or {}
-        self.prepare_status_update(new, old)
-        before = old.get("status") or {}
-        status = dict(wanted if subresource == "status" else before)
-        decided = ("Approved", "Denied")
-        mine, theirs = (wanted, before) if subresource == "approval" else (before, wanted)
-        conditions = [c for c in mine.get("conditions") or () if c.get("type") in decided]
-        conditions += [c for c in theirs.get("conditions") or () if c.get("type") not in decided]
-        for condition in conditions:
-            fill(condition, status="True", lastUpdateTime=meta.now(), lastTransitionTime=meta.now())
-        keep(status, {"conditions": conditions} if conditions else {}, "conditions")
-        new["status"] = status
-
-    def fields(self, obj: Obj) -> dict[str, str]:
-        """By signer, too."""
-        return {**super().fields(obj), "spec.signerName": meta.get(obj, "spec.signerName", "")}
 
 
 class EventStrategy(Strategy):

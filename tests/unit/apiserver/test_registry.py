@@ -78,6 +78,26 @@ def test_causes_have_upstreams_fields_and_words(scheme: Scheme) -> None:
     ]
 
 
+def test_a_certificate_request_is_decided_by_its_approval_alone(scheme: Scheme) -> None:
+    strategy = _strategy(scheme, "certificates.k8s.io/v1", "CertificateSigningRequest")
+    approved = {"type": "Approved", "status": "True"}
+    old: Obj = {"metadata": {"name": "a"}, "spec": {"usages": ["x"]}, "status": {"certificate": "MQ=="}}
+
+    def changed(subresource: str, before: Obj, *conditions: Obj) -> tuple[Obj, list[str]]:
+        new = {"metadata": {"name": "a"}, "spec": {}, "status": {"conditions": [*conditions]}}
+        strategy.prepare_subresource_update(subresource, new, before)
+        return new, _told(strategy.validate_subresource_update(subresource, new, before))
+
+    decided, told = changed("approval", old, {"type": "Mine", "status": "True"}, approved)
+    assert not told
+    assert [c["type"] for c in decided["status"]["conditions"]] == ["Mine", "Approved"]
+    assert (decided["spec"], decided["status"]["certificate"]) == (old["spec"], "MQ==")
+    told = changed("status", {**old, "status": {}}, approved)[1]
+    assert told == ['status.conditions: Forbidden: updates may not add a condition of type "Approved"']
+    told = changed("approval", decided)[1]
+    assert told == ['status.conditions: Forbidden: updates may not remove a condition of type "Approved"']
+
+
 def test_events_are_selected_by_the_names_of_their_group(scheme: Scheme) -> None:
     core, new = _strategy(scheme, "v1", "Event"), _strategy(scheme, "events.k8s.io/v1", "Event")
     stored = {"involvedObject": {"kind": "Pod"}, "reportingComponent": "c"}

@@ -1,0 +1,126 @@
+"""CertificateSigningRequests: made by users, decided through ``approval``, issued through ``status``."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterator
+
+from kdist.api import meta
+from kdist.api.errors import Cause
+from kdist.api.meta import Obj
+from kdist.apiserver.registry.base import Strategy, keep
+from kdist.apiserver.registry.podspec import fill
+from kdist.apiserver.validation import causes, names
+
+_DECISIONS = ("Approved", "Denied")
+_FINAL = (*_DECISIONS, "Failed")
+_CONDITIONS = "status.conditions"
+
+
+class CertificateSigningRequestStrategy(Strategy):
+    """CertificateSigningRequests."""
+
+    name_rule = staticmethod(names.path_segment)
+
+    def prepare_update(self, new: Obj, old: Obj) -> None:
+        """The spec is for life; what an update says about it is not heard."""
+        super().prepare_update(new, old)
+        keep(new, old, "spec")
+
+    def check(self, obj: Obj) -> list[Cause]:
+        """The request is PEM; it lives ten minutes at least."""
+        spec = obj.get("spec") or {}
+        found: list[Cause] = []
+        request = spec.get("request")
+        if request and b"BEGIN CERTIFICATE REQUEST" not in base64.b64decode(request):
+            told = "PEM block type must be CERTIFICATE REQUEST"
+            found.append(causes.invalid("spec.request", request, told))
+        if not spec.get("usages"):
+            found.append(causes.required("spec.usages", "usages is required"))
+        seconds = spec.get("expirationSeconds")
+        if seconds is not None and seconds < 600:
+            told = "may not specify a duration less than 600 seconds (10 minutes)"
+            found.append(causes.invalid("spec.expirationSeconds", seconds, told))
+        return found
+
+    def prepare_subresource_update(self, subresource: str, new: Obj, old: Obj) -> None:
+        """``approval`` writes conditions and nothing else, ``status`` all but the decisions among them."""
+        self.prepare_status_update(new, old)
+        status, before = new.setdefault("status", {}), old.get("status") or {}
+        if subresource == "approval":
+            new["status"] = {**before}
+            keep(new["status"], status, "conditions")
+        else:
+            _keep_decisions(status, before)
+        _stamp(_conditions(new), _conditions(old))
+
+    def validate_subresource_update(self, subresource: str, new: Obj, old: Obj) -> list[Cause]:
+        """Conditions of known states, none taken back, and decided by ``approval`` alone."""
+        found = super().validate_subresource_update(subresource, new, old)
+        found += _check_conditions(_conditions(new))
+        found += _check_change(new, old, decides=subresource == "approval")
+        certificate = meta.get(old, "status.certificate")
+        if certificate and meta.get(new, "status.certificate") != certificate:
+            told = "updates may not modify existing certificate content"
+            found.append(causes.forbidden("status.certificate", told))
+        return found
+
+    def fields(self, obj: Obj) -> dict[str, str]:
+        """By signer, too."""
+        return {**super().fields(obj), "spec.signerName": meta.get(obj, "spec.signerName", "")}
+
+
+def _conditions(request: Obj) -> list[Obj]:
+    found: list[Obj] = (request.get("status") or {}).get("conditions") or []
+    return found
+
+
+def _of_type(request: Obj, kind: str) -> list[Obj]:
+    return [c for c in _conditions(request) if c.get("type") == kind]
+
+
+def _keep_decisions(status: Obj, before: Obj) -> None:
+    """Write the decisions as they were where they are; one too many or too few is left to be refused."""
+    conditions = status.get("conditions") or []
+    for kind in _DECISIONS:
+        places = [at for at, c in enumerate(conditions) if c.get("type") == kind]
+        known = _of_type({"status": before}, kind)
+        if len(places) == len(known):
+            for at, condition in zip(places, known, strict=True):
+                conditions[at] = dict(condition)
+
+
+def _stamp(conditions: list[Obj], before: list[Obj]) -> None:
+    """Times for conditions that came without; the transition's stays while the state does."""
+    began = {(c.get("type"), c.get("status")): c.get("lastTransitionTime") for c in reversed(before)}
+    for condition in conditions:
+        known = began.get((condition.get("type"), condition.get("status")))
+        fill(condition, lastUpdateTime=meta.now(), lastTransitionTime=known or meta.now())
+
+
+def _check_conditions(conditions: list[Obj]) -> Iterator[Cause]:
+    seen: set[str] = set()
+    for at, condition in enumerate(conditions):
+        where, kind, state = f"{_CONDITIONS}[{at}]", condition.get("type") or "", condition.get("status")
+        states = ("True",) if kind in _FINAL else ("False", "True", "Unknown")
+        if not kind:
+            yield causes.required(f"{where}.type")
+        if not state:
+            yield causes.required(f"{where}.status")
+        elif state not in states:
+            yield causes.not_supported(f"{where}.status", state, states)
+        if kind in _DECISIONS and seen & ({*_DECISIONS} - {kind}):
+            told = "Approved and Denied conditions are mutually exclusive"
+            yield causes.invalid(f"{where}.type", kind, told)
+        if kind in seen:
+            yield causes.duplicate(f"{where}.type", kind)
+        seen.add(kind)
+
+
+def _check_change(new: Obj, old: Obj, *, decides: bool) -> Iterator[Cause]:
+    for kind in _FINAL:
+        if len(_of_type(new, kind)) < len(_of_type(old, kind)):
+            yield causes.forbidden(_CONDITIONS, f'updates may not remove a condition of type "{kind}"')
+    for kind in () if decides else _DECISIONS:
+        if len(_of_type(new, kind)) > len(_of_type(old, kind)):
+            yield causes.forbidden(_CONDITIONS, f'updates may not add a condition of type "{kind}"')
