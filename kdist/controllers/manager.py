@@ -15,6 +15,7 @@ from kdist.controllers.daemonset.controller import DaemonSetController
 from kdist.controllers.deployment.controller import DeploymentController
 from kdist.controllers.disruption.controller import DisruptionController
 from kdist.controllers.endpoints.controller import EndpointsController, EndpointSliceController
+from kdist.controllers.endpoints.mirroring import EndpointSliceMirroringController
 from kdist.controllers.garbagecollector.controller import GarbageCollector
 from kdist.controllers.job.controller import JobController
 from kdist.controllers.namespace.controller import NamespaceController
@@ -48,6 +49,7 @@ CONTROLLERS: tuple[type[Controller], ...] = (
     CronJobController,
     TtlAfterFinishedController,
     EndpointSliceController,
+    EndpointSliceMirroringController,
     EndpointsController,
     NamespaceController,
     ServiceAccountController,

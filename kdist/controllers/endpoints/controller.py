@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from kdist.api import meta, pods, selectors
 from kdist.api.errors import AlreadyExists, ApiError, Conflict, NotFound
 from kdist.api.kinds import ENDPOINT_SLICES, ENDPOINTS, NODES, PODS, SERVICES
@@ -11,9 +9,8 @@ from kdist.api.meta import Obj
 from kdist.client.informer import Informer
 from kdist.controllers.base import Controller
 from kdist.controllers.endpoints import plan, slices, subsets
+from kdist.controllers.endpoints.writer import BEHIND_SECONDS, SliceWriter
 from kdist.controllers.ownership import is_terminating_namespace
-
-_SERVICE_INDEX = "service"
 
 
 class _ServiceController(Controller):
@@ -61,38 +58,26 @@ class EndpointSliceController(_ServiceController):
     def setup(self) -> None:
         """Besides Services and pods: the slices, and the zones of nodes."""
         super().setup()
-        # Slices just written that the cache may not show yet: key of the slice -> its generation.
-        self._written: dict[str, dict[str, int]] = {}
-        self._slices = self.watch(
-            ENDPOINT_SLICES, self._slice_changed, indexers={_SERVICE_INDEX: _by_service}
-        )
+        self._slices = SliceWriter(self.client, slices.MANAGER, self.queue.add)
+        self._slices.use(self.watch(ENDPOINT_SLICES, self._slices.changed, indexers=self._slices.indexers))
         self._nodes: Informer = self.watch(NODES)
-
-    def _slice_changed(self, old: Obj | None, new: Obj | None) -> None:
-        piece = new or old or {}
-        for service in _by_service(piece):
-            written = self._written.get(service, {})
-            if new is None or meta.get(new, "metadata.generation", 0) >= written.get(meta.key(piece), 0):
-                written.pop(meta.key(piece), None)
-            self.queue.add(service)
 
     async def reconcile(self, key: str) -> float | None:
         """Write what differs."""
         service = self._services.get(key)
         if service is None:
-            self._written.pop(key, None)
+            self._slices.forget(key)
             return None
         if not plan.is_selecting(service) or meta.is_deleting(service):
             return None
-        existing = [s for s in self._slices.by_index(_SERVICE_INDEX, key) if not meta.is_deleting(s)]
-        if self._written.get(key):
-            return 1.0  # the event that clears it brings the key back sooner
+        if self._slices.is_behind(key):
+            return BEHIND_SECONDS
         members = self._members(service)
         zones = {meta.name(n): meta.labels(n).get(slices.ZONE, "") for n in self._nodes.list()}
-        trigger = plan.trigger_time(service, members)
+        origin = slices.of_service(service, plan.trigger_time(service, members))
         wanted = slices.groups(service, members, zones)
         try:
-            await self._apply(key, slices.reconcile(service, existing, wanted, trigger))
+            await self._slices.apply(key, slices.reconcile(origin, self._slices.of(key), wanted))
         except ApiError as error:
             if is_terminating_namespace(error):
                 return None
@@ -101,32 +86,6 @@ class EndpointSliceController(_ServiceController):
                 self.events.event(service, "Warning", "FailedToUpdateEndpointSlices", text)
             raise
         return None
-
-    async def _apply(self, service: str, changes: slices.Changes) -> None:
-        for piece in changes.create:
-            self._note(service, await self.client.create(ENDPOINT_SLICES, piece))
-        for piece in changes.update:
-            self._note(service, await self.client.update(ENDPOINT_SLICES, piece))
-        for piece in changes.delete:
-            try:
-                await self.client.delete(
-                    ENDPOINT_SLICES, meta.name(piece), meta.namespace(piece), uid=meta.uid(piece)
-                )
-            except NotFound:
-                continue
-
-    def _note(self, service: str, piece: Obj) -> None:
-        """Wait for the cache to show this generation, or a second create would double the slice."""
-        generation = meta.get(piece, "metadata.generation", 0)
-        known = self._slices.get(meta.key(piece))
-        if known is None or meta.get(known, "metadata.generation", 0) < generation:
-            self._written.setdefault(service, {})[meta.key(piece)] = generation
-
-
-def _by_service(piece: Obj) -> Iterable[str]:
-    labels = meta.labels(piece)
-    if labels.get(slices.MANAGED_BY) == slices.MANAGER and labels.get(slices.SERVICE_NAME):
-        yield f"{meta.namespace(piece)}/{labels[slices.SERVICE_NAME]}"
 
 
 class EndpointsController(_ServiceController):

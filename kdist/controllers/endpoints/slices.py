@@ -24,6 +24,34 @@ CAPACITY = 100
 Group = tuple[str, tuple[Port, ...]]
 
 
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """What slices are made for: a Service, or Endpoints that somebody else wrote for one."""
+
+    namespace: str
+    name: str  # of the Service
+    owner: Obj  # the owner reference
+    manager: str
+    labels: Mapping[str, str]
+    annotations: Mapping[str, str]
+
+    def all_labels(self) -> dict[str, str]:
+        """The labels of each slice."""
+        return {**self.labels, SERVICE_NAME: self.name, MANAGED_BY: self.manager}
+
+
+def of_service(service: Obj, trigger: str) -> Origin:
+    """The slices of a Service that selects pods; ``trigger`` is the time of the last change that matters."""
+    return Origin(
+        meta.namespace(service),
+        meta.name(service),
+        meta.owner_ref(service, SERVICES),
+        MANAGER,
+        plan.copied_labels(service),
+        {plan.LAST_CHANGE: trigger},
+    )
+
+
 @dataclass(slots=True)
 class Changes:
     """What to write."""
@@ -69,7 +97,7 @@ def groups(service: Obj, members: Iterable[Obj], zones: Mapping[str, str]) -> di
     return wanted
 
 
-def reconcile(service: Obj, existing: list[Obj], wanted: dict[Group, list[Obj]], trigger: str) -> Changes:
+def reconcile(origin: Origin, existing: list[Obj], wanted: dict[Group, list[Obj]]) -> Changes:
     """What to write so that the slices hold exactly the wanted endpoints."""
     changes, left = Changes(), dict(wanted)
     by_group: dict[Group, list[Obj]] = {}
@@ -77,11 +105,11 @@ def reconcile(service: Obj, existing: list[Obj], wanted: dict[Group, list[Obj]],
         by_group.setdefault(_group_of(piece), []).append(piece)
     for group, pieces in by_group.items():
         if group in left:
-            _reconcile_group(service, group, pieces, left.pop(group), trigger, changes)
+            _reconcile_group(origin, group, pieces, left.pop(group), changes)
         else:
             changes.delete += pieces
     for group, endpoints in left.items():
-        _reconcile_group(service, group, [], endpoints, trigger, changes)
+        _reconcile_group(origin, group, [], endpoints, changes)
     return changes
 
 
@@ -98,7 +126,7 @@ def _identity(made: Obj) -> str:
 
 
 def _reconcile_group(
-    service: Obj, group: Group, pieces: list[Obj], wanted: list[Obj], trigger: str, changes: Changes
+    origin: Origin, group: Group, pieces: list[Obj], wanted: list[Obj], changes: Changes
 ) -> None:
     missing = {_identity(e): e for e in wanted}
     kept: list[tuple[Obj, list[Obj]]] = []
@@ -106,53 +134,51 @@ def _reconcile_group(
         known = [_identity(e) for e in piece.get("endpoints") or ()]
         kept.append((piece, [missing.pop(i) for i in known if i in missing]))
     # New endpoints go first where something changes anyway, then where there is room, then into new slices.
-    kept.sort(key=lambda k: (_is_same(service, *k), -len(k[1])))
+    kept.sort(key=lambda k: (_is_same(origin, *k), -len(k[1])))
     rest = list(missing.values())
     for piece, endpoints in kept:
         room = CAPACITY - len(endpoints)
         endpoints += rest[:room]
         rest = rest[room:]
-        _settle(service, piece, endpoints, len(kept) == 1, trigger, changes)
+        _settle(origin, piece, endpoints, len(kept) == 1, changes)
     while rest or not kept:
         part, rest = rest[:CAPACITY], rest[CAPACITY:]
-        changes.create.append(_new(service, group, part, trigger))
+        changes.create.append(_new(origin, group, part))
         if not rest:
             break
 
 
-def _settle(
-    service: Obj, piece: Obj, endpoints: list[Obj], is_only: bool, trigger: str, changes: Changes
-) -> None:
+def _settle(origin: Origin, piece: Obj, endpoints: list[Obj], is_only: bool, changes: Changes) -> None:
     if not endpoints and not is_only:
         changes.delete.append(piece)
-    elif not _is_same(service, piece, endpoints):
+    elif not _is_same(origin, piece, endpoints):
         changed = deepcopy(piece)
         changed["endpoints"] = endpoints
-        _describe(service, changed, trigger)
+        _describe(origin, changed)
         changes.update.append(changed)
 
 
-def _is_same(service: Obj, piece: Obj, endpoints: list[Obj]) -> bool:
-    same_endpoints = canonical(piece.get("endpoints") or []) == canonical(endpoints)
-    return bool(same_endpoints) and meta.labels(piece) == _labels(service)
+def _is_same(origin: Origin, piece: Obj, endpoints: list[Obj]) -> bool:
+    notes = {k: v for k, v in origin.annotations.items() if k != plan.LAST_CHANGE}
+    return (
+        canonical(piece.get("endpoints") or []) == canonical(endpoints)
+        and meta.labels(piece) == origin.all_labels()
+        and notes.items() <= meta.annotations(piece).items()
+    )
 
 
-def _labels(service: Obj) -> dict[str, str]:
-    return {**plan.copied_labels(service), SERVICE_NAME: meta.name(service), MANAGED_BY: MANAGER}
+def _describe(origin: Origin, piece: Obj) -> None:
+    piece["metadata"]["labels"] = origin.all_labels()
+    piece["metadata"]["annotations"] = {**meta.annotations(piece), **origin.annotations}
 
 
-def _describe(service: Obj, piece: Obj, trigger: str) -> None:
-    piece["metadata"]["labels"] = _labels(service)
-    piece["metadata"].setdefault("annotations", {})[plan.LAST_CHANGE] = trigger
-
-
-def _new(service: Obj, group: Group, endpoints: list[Obj], trigger: str) -> Obj:
+def _new(origin: Origin, group: Group, endpoints: list[Obj]) -> Obj:
     family, group_ports = group
     made: Obj = {
         "metadata": {
-            "generateName": f"{meta.name(service)}-",
-            "namespace": meta.namespace(service),
-            "ownerReferences": [meta.owner_ref(service, SERVICES)],
+            "generateName": f"{origin.name}-",
+            "namespace": origin.namespace,
+            "ownerReferences": [origin.owner],
         },
         "addressType": family,
         "endpoints": endpoints,
@@ -166,5 +192,5 @@ def _new(service: Obj, group: Group, endpoints: list[Obj], trigger: str) -> Obj:
             for p in group_ports
         ],
     }
-    _describe(service, made, trigger)
+    _describe(origin, made)
     return made

@@ -1,6 +1,6 @@
 from typing import Any
 
-from kdist.controllers.endpoints import slices, subsets
+from kdist.controllers.endpoints import mirroring, slices, subsets
 from tests.unit.controllers.builders import pod
 
 Obj = dict[str, Any]
@@ -20,7 +20,7 @@ def member(name: str, ip: str, port: int = 8080, **more: Any) -> Obj:
 
 
 def apply(svc: Obj, members: list[Obj], existing: list[Obj]) -> slices.Changes:
-    return slices.reconcile(svc, existing, slices.groups(svc, members, {}), "t")
+    return slices.reconcile(slices.of_service(svc, "t"), existing, slices.groups(svc, members, {}))
 
 
 def test_named_ports_are_looked_up_in_each_pod() -> None:
@@ -63,3 +63,24 @@ def test_endpoints_group_ready_and_not_ready_addresses_by_ports() -> None:
     assert [a["ip"] for a in subset["addresses"]] == ["10.0.0.1", "10.0.0.2"]
     assert [a["ip"] for a in subset["notReadyAddresses"]] == ["10.0.0.3"]
     assert subset["ports"] == [{"name": "http", "port": 8080, "protocol": "TCP"}]
+
+
+def test_endpoints_of_a_service_without_selector_are_mirrored() -> None:
+    custom: Obj = {
+        "metadata": {"name": "s", "namespace": "ns", "uid": "e", "labels": {"mine": "1"}},
+        "subsets": [{"addresses": [{"ip": "10.1.2.3"}, {"ip": "fd00::1"}], "ports": [{"port": 80}]}],
+    }
+    assert mirroring.is_mirrored(service(selector=None), custom)
+    assert not mirroring.is_mirrored(service(), custom)
+    origin = mirroring.origin(custom)
+    made = slices.reconcile(origin, [], mirroring.groups(custom)).create
+    assert {s["addressType"]: s["endpoints"][0]["addresses"] for s in made} == {
+        "IPv4": ["10.1.2.3"],
+        "IPv6": ["fd00::1"],
+    }
+    assert made[0]["metadata"]["labels"]["mine"] == "1"
+    assert made[0]["metadata"]["ownerReferences"][0]["kind"] == "Endpoints"
+    custom["subsets"][0]["addresses"] = [{"ip": "10.2.3.4"}]
+    changes = slices.reconcile(origin, made, mirroring.groups(custom))
+    assert [s["endpoints"][0]["addresses"] for s in changes.update] == [["10.2.3.4"]]
+    assert [s["addressType"] for s in changes.delete] == ["IPv6"]
