@@ -13,7 +13,7 @@ from kdist.agent.pods import resources
 from kdist.agent.pods import spec as specs
 from kdist.agent.pods.host import Host
 from kdist.agent.pods.manager import PodManager
-from kdist.agent.pods.observed import Container
+from kdist.agent.pods.observed import Container, State
 from kdist.api import meta
 from kdist.api.meta import Obj
 
@@ -32,11 +32,10 @@ class NodeRuntime:
     def find_container(
         self, namespace: str, pod: str, container: str, *, uid: str = "", previous: bool = False
     ) -> ContainerRef:
-        """The newest container of that name (``previous``: the one before). Raises ContainerNotFound."""
+        """The newest begun container of that name (``previous``: the one before). Raises ContainerNotFound."""
         found = self._find_pod(namespace, pod, uid)
         runs = self._host.cache.get(meta.uid(found)).runs(container)
-        # A container that crashed and waits for its restart has its last run as the newest.
-        run = _previous(runs) if previous else next(iter(runs), None)
+        run = _previous(runs) if previous else _begun(runs)
         if run is None:
             kind = "previous terminated container" if previous else "container"
             raise ContainerNotFound(f'{kind} "{container}" in pod "{pod}" not found')
@@ -120,6 +119,11 @@ class NodeRuntime:
             containers=[_usage(s, started[s.attributes.id]) for s in stats if s.attributes.id in started],
             cgroup_parent=self._host.cgroups.parent(cgroup),
         )
+
+
+def _begun(runs: Sequence[Container]) -> Container | None:
+    """The newest run that has written or writes a log: one that crashed, too, while the next does not run yet."""
+    return next((run for run in runs if run.state is not State.CREATED), None)
 
 
 def _previous(runs: Sequence[Container]) -> Container | None:

@@ -17,6 +17,12 @@ from kdist.agent.server.logformat import BadOption, flag, read_options
 from kdist.api import meta
 from kdist.api.meta import Obj
 
+# Reasons of waiting containers that are told in other words.
+_WAITING = {
+    "ErrImagePull": "image can't be pulled",
+    "ImagePullBackOff": "trying and failing to pull image",
+}
+
 
 class Handlers:
     """Requests that are answered from what the agent knows."""
@@ -73,11 +79,10 @@ class Handlers:
         container = self._logged(request, previous=flag(request.query, "previous"))
         response = web.StreamResponse(headers={"Content-Type": "text/plain; charset=utf-8"})
         response.enable_chunked_encoding()
+        if not container.log_path.is_file():
+            raise BadOption(f'no log of container "{container.container}" in pod "{container.pod}" is left')
         pieces = logs.read(container.log_path, options, lambda: self._runtime.is_running(container.id))
-        try:
-            first = await anext(pieces, b"") if not options.follow else b""
-        except FileNotFoundError:
-            raise ContainerNotFound(f"no log of container {container.container!r} is left") from None
+        first = await anext(pieces, b"") if not options.follow else b""
         await response.prepare(request)
         if first:
             await response.write(first)
@@ -114,7 +119,8 @@ def not_started(pod: Obj, container: str, *, previous: bool) -> str:
     status = pod.get("status") or {}
     statuses = [s for field in fields for s in status.get(f"{field.removesuffix('s')}Statuses") or ()]
     waiting = next((meta.get(s, "state.waiting.reason") for s in statuses if s["name"] == container), None)
-    return f'container "{container}" in pod "{meta.name(pod)}" is waiting to start: {waiting or "unknown"}'
+    told = _WAITING.get(waiting or "", waiting or "ContainerCreating")
+    return f'container "{container}" in pod "{meta.name(pod)}" is waiting to start: {told}'
 
 
 def _json(document: Any) -> web.Response:
