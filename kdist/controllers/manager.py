@@ -16,6 +16,7 @@ from kdist.controllers.deployment.controller import DeploymentController
 from kdist.controllers.disruption.controller import DisruptionController
 from kdist.controllers.endpoints.controller import EndpointsController, EndpointSliceController
 from kdist.controllers.endpoints.mirroring import EndpointSliceMirroringController
+from kdist.controllers.ephemeralvolume.controller import EphemeralVolumeController
 from kdist.controllers.garbagecollector.controller import GarbageCollector
 from kdist.controllers.job.controller import JobController
 from kdist.controllers.namespace.controller import NamespaceController
@@ -64,6 +65,7 @@ CONTROLLERS: tuple[type[Controller], ...] = (
     ResourceQuotaController,
     HorizontalPodAutoscalerController,
     PersistentVolumeController,
+    EphemeralVolumeController,
     ClaimProtectionController,
     VolumeProtectionController,
 )

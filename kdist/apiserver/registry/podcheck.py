@@ -118,6 +118,8 @@ def _volume_source(volume: Obj, where: str) -> Iterator[Cause]:
         yield causes.required(f"{where}.configMap.name")
     if "persistentVolumeClaim" in volume and not volume["persistentVolumeClaim"].get("claimName"):
         yield causes.required(f"{where}.persistentVolumeClaim.claimName")
+    if "ephemeral" in volume and not (volume["ephemeral"] or {}).get("volumeClaimTemplate"):
+        yield causes.required(f"{where}.ephemeral.volumeClaimTemplate")
     path = (volume.get("hostPath") or {}).get("path") or ""
     if ".." in path.split("/"):
         yield causes.invalid(f"{where}.hostPath.path", path, "must not contain '..'")

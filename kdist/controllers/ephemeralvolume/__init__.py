@@ -1,0 +1,1 @@
+"""Claims that come and go with their pod."""
