@@ -46,12 +46,16 @@ class StartContainer:
 
 @dataclass(frozen=True, slots=True)
 class KillContainer:
-    """Stop a running container, hook first. ``grace`` None means the pod's own."""
+    """Stop a running container, hook first. ``grace`` None means the pod's own.
+
+    ``replaced``: it makes room for its next version.
+    """
 
     id: str
     name: str
     message: str
     grace: int | None = None
+    replaced: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,9 +123,11 @@ class _Draft:
         newest = self.observed.newest(name)
         self.actions.append(StartContainer(name, newest.attempt + 1 if newest else 0))
 
-    def kill(self, container: Container, message: str, grace: int | None = None) -> None:
+    def kill(
+        self, container: Container, message: str, grace: int | None = None, replaced: bool = False
+    ) -> None:
         """Stop a running container."""
-        self.actions.append(KillContainer(container.id, container.name, message, grace))
+        self.actions.append(KillContainer(container.id, container.name, message, grace, replaced))
 
     def current(self, name: str) -> Container | None:
         """The newest run of a container, if it is in the newest sandbox."""
@@ -222,7 +228,7 @@ def _keep_running(draft: _Draft, container: Obj, run: Container | None) -> None:
     if run is None or not run.running:
         draft.start(container)
     elif run.hash and run.hash != specs.container_hash(container):
-        draft.kill(run, f"Container {name} definition changed, will be restarted")
+        draft.kill(run, f"Container {name} definition changed, will be restarted", replaced=True)
     elif name in draft.facts.failing:
         failure = draft.facts.failing[name]
         draft.kill(run, f"Container {name} failed {failure.probe} probe, will be restarted", failure.grace)

@@ -59,6 +59,8 @@ class PodWorker:
         # Containers whose last start failed: when to try again, and what the status says until one succeeds.
         self._held: dict[str, tuple[float, plans.Wait]] = {}
         self._waiting: dict[str, plans.Wait] = {}
+        # Containers stopped for their next version: the status tells of the change once it was made.
+        self._replacing: set[str] = set()
         self._verdict: Verdict | None = None
         self._removed = False
         self._prepared = False
@@ -191,6 +193,7 @@ class PodWorker:
         retried = {a.name for a in plan.actions if isinstance(a, plans.StartContainer)}
         self._waiting = {name: wait for name, (_, wait) in self._held.items() if name in retried}
         self._waiting.update(plan.waiting)
+        self._replacing &= retried
         self._publish(observed)
         if self._advance(finished=plan.finished):
             return 0.0
@@ -273,7 +276,14 @@ class PodWorker:
             self._probe(observed)
             if self._stop.is_set():
                 raise Interrupted
+            self._note_replacement(action)
             self._publish(observed)
+
+    def _note_replacement(self, action: plans.Action) -> None:
+        if isinstance(action, plans.KillContainer) and action.replaced:
+            self._replacing.add(action.name)
+        elif isinstance(action, plans.StartContainer):
+            self._replacing.discard(action.name)
 
     async def _do(self, action: plans.Action, observed: Observed) -> None:
         parent = self._host.cgroups.parent(self._cgroup)
@@ -427,7 +437,7 @@ class PodWorker:
         return statuses.build(self.pod, observed, facts)
 
     def _publish(self, observed: Observed) -> None:
-        if self._removed:
+        if self._removed or (self._replacing and self.stage is Stage.RUNNING):
             return
         self._own_status = self._status(observed)
         self.pod = self._executor.pod = {**self.pod, "status": self._own_status}

@@ -92,7 +92,7 @@ CASES = {
     "a changed image replaces the container": (
         pod(),
         seen(run("app", image="old")),
-        [KillContainer("app-0", "app", "Container app definition changed, will be restarted")],
+        [KillContainer("app-0", "app", "Container app definition changed, will be restarted", replaced=True)],
     ),
     "a lost sandbox takes its containers along": (
         pod(),
