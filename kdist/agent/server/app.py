@@ -78,6 +78,7 @@ def _plain_routes(handlers: Handlers) -> list[web.RouteDef]:
         web.get("/stats/summary", handlers.stats),
         web.get("/metrics", handlers.metrics),
         web.get("/metrics/resource", handlers.resource_metrics),
+        web.get("/metrics/cadvisor", handlers.container_metrics),
         web.get("/containerLogs/{namespace}/{pod}/{container}", handlers.container_logs),
     ]
 

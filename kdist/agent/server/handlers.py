@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,7 +13,7 @@ from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, generate_latest
 
 from kdist.agent.interfaces import ContainerNotFound, ContainerRef, Runtime
-from kdist.agent.server import host, logs, summary
+from kdist.agent.server import cadvisor, host, logs, summary
 from kdist.agent.server.logformat import BadOption, flag, read_options
 from kdist.api import meta
 from kdist.api.meta import Obj
@@ -71,6 +72,13 @@ class Handlers:
     async def resource_metrics(self, _: web.Request) -> web.Response:
         """Use of the node and its pods, for Prometheus and the metrics API."""
         text = summary.resource_metrics(host.usage(self._root), await self._runtime.usage())
+        return web.Response(body=text.encode(), headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+    async def container_metrics(self, _: web.Request) -> web.Response:
+        """Use of containers as cAdvisor names it, for Prometheus."""
+        memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+        machine = cadvisor.Machine(cpus=os.cpu_count() or 1, memory=memory)
+        text = cadvisor.metrics(machine, await self._runtime.usage())
         return web.Response(body=text.encode(), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     async def container_logs(self, request: web.Request) -> web.StreamResponse:

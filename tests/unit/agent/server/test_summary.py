@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from kdist.agent.interfaces import ContainerUsage, PodUsage
-from kdist.agent.server import handlers
+from kdist.agent.server import cadvisor, handlers
 from kdist.agent.server.summary import NodeUsage, Rates, resource_metrics, summary
 from kdist.agent.server.tunnel import parse_head
 
@@ -39,6 +39,15 @@ def test_resource_metrics_sum_containers() -> None:
     assert 'container_cpu_usage_seconds_total{container="app",namespace="ns",pod="p"} 2.0 10000' in text
     assert 'pod_memory_working_set_bytes{namespace="ns",pod="p"} 64.0 10000' in text
     assert "node_cpu_usage_seconds_total 5.0" in text
+
+
+def test_container_metrics_have_the_names_of_dashboards() -> None:
+    text = cadvisor.metrics(cadvisor.Machine(cpus=2, memory=1024), [_pod(10, 2 * SECOND)])
+    assert "machine_cpu_cores 2\n" in text
+    cpu = next(line for line in text.splitlines() if line.startswith("container_cpu_usage_seconds_total{"))
+    assert 'container="app",cpu="total"' in cpu
+    assert cpu.endswith('namespace="ns",pod="p"} 2.0 10000')
+    assert "container_memory_rss{" not in text
 
 
 def test_waiting_container_says_what_it_waits_for() -> None:
