@@ -105,7 +105,10 @@ def spending(pod_name: str) -> Callable[[Obj], Obj]:
         name, status = meta.name(budget), budget.setdefault("status", {})
         generation = budget["metadata"].get("generation", 0)
         if status.get("observedGeneration", 0) < generation:
-            raise _too_many(f"The disruption budget {name} is still being processed by the server.")
+            raise _too_many(
+                f"The disruption budget {name} is still being processed by the server.",
+                retryAfterSeconds=RETRY_SECONDS,
+            )
         allowed = status.get("disruptionsAllowed", 0)
         if allowed < 0:
             raise Forbidden(
@@ -129,9 +132,10 @@ def spending(pod_name: str) -> Callable[[Obj], Obj]:
     return spend
 
 
-def _too_many(why: str) -> TooManyRequests:
+def _too_many(why: str, **details: int) -> TooManyRequests:
+    """Clients wait by themselves when told for how long; how long a budget stays spent nobody knows."""
     return TooManyRequests(
         "Cannot evict pod as it would violate the pod's disruption budget.",
         causes=(Cause("", why, "DisruptionBudget"),),
-        details={"retryAfterSeconds": RETRY_SECONDS},
+        details=details,
     )
