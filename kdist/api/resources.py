@@ -46,6 +46,8 @@ class Resource:
     #: ``GROUP/VERSION`` that objects are stored as, when another version of the kind shares the prefix.
     stored_as: str = ""
     since: str = ""
+    #: The kind of a collection where it is not that of an object and ``List``.
+    collection_kind: str = ""
 
     @property
     def api_version(self) -> str:
@@ -60,7 +62,7 @@ class Resource:
     @property
     def list_kind(self) -> str:
         """The kind of a collection."""
-        return f"{self.kind}List"
+        return self.collection_kind or f"{self.kind}List"
 
     def key(self, namespace: str, name: str = "") -> str:
         """The storage key of an object, or the prefix of its namespace's collection without a name."""

@@ -37,6 +37,7 @@ class Schema:
     """
 
     __slots__ = (
+        "document",
         "format",
         "items",
         "kind",
@@ -65,6 +66,8 @@ class Schema:
         self.list_type = ""
         self.list_keys: tuple[str, ...] = ()
         self.map_type = ""
+        #: The openAPIV3Schema of a custom resource, on the type of its whole objects.
+        self.document: dict[str, Any] | None = None
 
     @property
     def short_name(self) -> str:

@@ -48,6 +48,8 @@ class Scheme:
         self._by_path: dict[tuple[str, str, str], Resource] = {}
         self._by_kind: dict[GroupVersionKind, Resource] = {}
         self._custom: dict[GroupVersionKind, Schema] = {}
+        #: Counts the changes of what is served, for whoever keeps something made of it.
+        self.changes = 0
         for resource in resources:
             if self._serves(resource):
                 self._add(_of_level(resource, level))
@@ -98,6 +100,9 @@ class Scheme:
         if not resource.stored_as:
             return resource
         found = self.by_kind(resource.stored_as, resource.kind)
+        if found is None and self.is_custom(resource):  # its storage version need not be served
+            version = resource.stored_as.rpartition("/")[2]
+            return replace(resource, version=version, stored_as="")
         if found is None:
             raise LookupError(f"{resource.api_version} {resource.kind} is stored as {resource.stored_as}")
         return found
@@ -106,12 +111,18 @@ class Scheme:
         """Serve a custom resource from now on."""
         self._add(resource)
         self._custom[resource.group, resource.version, resource.kind] = schema
+        self.changes += 1
+
+    def is_custom(self, resource: Resource) -> bool:
+        """Whether a resource was registered, not built in."""
+        return (resource.group, resource.version, resource.kind) in self._custom
 
     def unregister(self, resource: Resource) -> None:
         """Stop serving a custom resource."""
         self._by_path.pop((resource.group, resource.version, resource.plural), None)
         self._by_kind.pop((resource.group, resource.version, resource.kind), None)
         self._custom.pop((resource.group, resource.version, resource.kind), None)
+        self.changes += 1
 
     # ----- types
 
@@ -134,6 +145,8 @@ class Scheme:
     def definition_name(self, api_version: str, kind: str) -> str | None:
         """The published name of a kind's definition: ``io.k8s.api.core.v1.Pod``."""
         group, _, version = api_version.rpartition("/")
+        if (group, version, kind) in self._custom:
+            return ".".join((*reversed(group.split(".")), version, kind))
         return self._names.get((group, version, kind))
 
     def definitions(self) -> Definitions:

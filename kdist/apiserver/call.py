@@ -179,7 +179,8 @@ class Call:
             from kdist.apiserver import tables
 
             include = self.request.param("includeObject", "Metadata")
-            table = tables.render(self.resource, objects, include)
+            printer = self.core.custom_printer(self.resource)
+            table = tables.render(self.resource, objects, include, custom=printer)
             if metadata is not None:
                 table["metadata"] = metadata
             elif objects:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from kdist.api.resources import Resource
 from kdist.api.scheme import Scheme
 from kdist.apiserver.pipeline import NO_ADMISSION, Admission, Companions, Pipeline
-from kdist.apiserver.registry import strategy_for
+from kdist.apiserver.registry import Strategy, strategy_for
 from kdist.apiserver.store import Store
 from kdist.apiserver.streaming.forward import Forwarder
 from kdist.config.apiserver import ApiServerSettings
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from kdist.apiserver.authn.keys import KeySet
     from kdist.apiserver.authn.tokenrequest import TokenIssuer
     from kdist.apiserver.authz import Authorizer
+    from kdist.apiserver.crd.strategy import CustomResourceStrategy
+    from kdist.apiserver.tables.columns import Printer
 
 Coordinates = tuple[str, str, str]
 
@@ -43,6 +45,8 @@ class Core:
         self.hub = Hub(storage)
         self.admission: Admission = NO_ADMISSION
         self.companions: Mapping[tuple[str, str], Companions] = {}
+        #: The rules of custom resources, kept by :mod:`kdist.apiserver.crd.registration`.
+        self.custom_strategies: dict[Coordinates, CustomResourceStrategy] = {}
         self.stopping = asyncio.Event()
         self.forwarder = Forwarder()
         self._stores: dict[Coordinates, Store] = {}
@@ -55,7 +59,9 @@ class Core:
         store = self._stores.get(at)
         if store is None or store.resource is not resource:
             stored = self.scheme.stored_as(resource)
-            strategy = strategy_for(resource, self.scheme.schema_of(resource))
+            strategy: Strategy = self.custom_strategies.get(at) or strategy_for(
+                resource, self.scheme.schema_of(resource)
+            )
             store = self._stores[at] = Store(resource, stored, strategy, self.hub)
             if resource.plural == "events":
                 store.ttl = self.settings.event_ttl
@@ -83,3 +89,8 @@ class Core:
                 companions=self.companions.get((resource.group, resource.plural)),
             )
         return pipeline
+
+    def custom_printer(self, resource: Resource) -> Printer | None:
+        """The columns of a custom resource; None for built-in ones."""
+        strategy = self.custom_strategies.get((resource.group, resource.version, resource.plural))
+        return strategy.printer if strategy else None

@@ -139,6 +139,8 @@ def _shorten(obj: Obj, options: Options, grace: int) -> bool:
 def _finalizers(obj: Obj, options: Options, strategy: Strategy) -> list[str]:
     """The object's finalizers with the garbage collector's as the propagation policy wants them."""
     have: list[str] = list(obj["metadata"].get("finalizers") or ())
+    if not obj["metadata"].get("deletionTimestamp"):
+        have += (f for f in strategy.deletion_finalizers if f not in have)
     policy = options.propagation
     if not policy:
         if ORPHAN in have or FOREGROUND in have:

@@ -36,6 +36,7 @@ from kdist.apiserver.authn.tokens import TokenVerifier
 from kdist.apiserver.authz import Authorizer
 from kdist.apiserver.bootstrap import ensure_defaults
 from kdist.apiserver.core import Core
+from kdist.apiserver.crd.registration import Registration
 from kdist.apiserver.loopback import CacheReader, RegistryWriter
 from kdist.apiserver.masters import Masters
 from kdist.apiserver.server import Server, bind
@@ -96,6 +97,8 @@ class ApiServer:
         self.context, self.ca_pem = tls.server_context(settings, [self.address])
         self._reader = CacheReader(self.core)
         self._writer = RegistryWriter(self.core)
+        self._definitions = Registration(self.core, self._reader, self._writer)
+        self._definitions.follow()
         self._compose()
         self._bootstrapped = False
         self._masters: Masters | None = None
@@ -170,6 +173,7 @@ class ApiServer:
         allocator = await open_allocator(self.core.hub, self._settings)
         self.core.companions = {("", "services"): allocator}
         self._spawn(self._server.serve([self._listener]), "https")
+        self._spawn(self._definitions.run(), "custom-resource-definitions")
         await self._bootstrap()
         self._masters = Masters(
             self.core.storage,

@@ -66,13 +66,22 @@ class Store:
     @property
     def converts(self) -> bool:
         """Whether the stored form differs from the served one."""
-        return self._stored is not self.resource
+        return self._stored is not self.resource or self.strategy.shapes_reads
+
+    def _served(self, obj: Obj) -> Obj:
+        """A stored object in this store's version and its present form; may change its argument."""
+        if not self.converts:
+            return obj
+        converted = conversion.convert(obj, self.resource)
+        if self.strategy.shapes_reads:
+            self.strategy.shape(converted)
+        return converted
 
     def body_of(self, entry_body: bytes) -> bytes:
         """A cached body in this store's version."""
         if not self.converts:
             return entry_body
-        return orjson.dumps(conversion.convert(orjson.loads(entry_body), self.resource))
+        return orjson.dumps(self._served(orjson.loads(entry_body)))
 
     def read(self, entry: Entry) -> Obj:
         """A cached object in this store's version; the caller's own copy."""
@@ -80,17 +89,15 @@ class Store:
 
     def decode(self, body: bytes) -> Obj:
         """A body (with resourceVersion) as an object of this store's version."""
-        obj: Obj = orjson.loads(body)
-        return conversion.convert(obj, self.resource) if self.converts else obj
+        return self._served(orjson.loads(body))
 
     def current(self, kv: KeyValue) -> Obj:
         """A stored value as an object of this store's version."""
-        obj = bodies.decode(kv.value, kv.revision)
-        return conversion.convert(obj, self.resource) if self.converts else obj
+        return self._served(bodies.decode(kv.value, kv.revision))
 
     def encode(self, obj: Obj) -> bytes:
         """The value to store for an object of this store's version."""
-        return bodies.encode(conversion.convert(obj, self._stored) if self.converts else obj)
+        return bodies.encode(conversion.convert({**obj}, self._stored) if self.converts else obj)
 
     def result(self, obj: Obj, value: bytes, revision: int) -> Stored:
         """What to answer after ``value`` was stored at ``revision``."""

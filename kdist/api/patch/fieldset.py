@@ -34,7 +34,7 @@ def is_atomic(schema: Schema) -> bool:
 
 def item_element(item: Any, schema: Schema) -> str:
     """The path element of an item of a list of type map or set."""
-    if schema.list_type == "set":
+    if schema.list_type == "set" or not isinstance(item, dict):
         return f"v:{orjson.dumps(item, option=orjson.OPT_SORT_KEYS).decode()}"
     keys = {k: item.get(k, _KEY_DEFAULTS.get(k)) for k in schema.list_keys}
     found = {k: v for k, v in keys.items() if v is not None}

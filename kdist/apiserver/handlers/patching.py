@@ -65,7 +65,7 @@ def _changer(call: Call, kind: str, value: Any) -> Callable[[Obj], Any]:
     if kind == "merge":
         return lambda old: merge.apply(old, value)
     schema = call.core.scheme.schema_of(call.resource)
-    if schema.kind == "any":
+    if schema.kind == "any" or schema.document is not None:
         raise UnsupportedMediaType(
             "the body of the request was in an unknown format - accepted media types include: "
             "application/json-patch+json, application/merge-patch+json, application/apply-patch+yaml"

@@ -16,8 +16,9 @@ from typing import Any
 import orjson
 
 from kdist.api.resources import Resource
+from kdist.api.schema import Definitions
 from kdist.api.scheme import Scheme
-from kdist.apiserver.openapi import v2, v3
+from kdist.apiserver.openapi import custom, v2, v3
 from kdist.apiserver.openapi.operations import Operation, of_resource, root
 
 __all__ = ["Document", "OpenAPI"]
@@ -38,20 +39,20 @@ class Document:
 
 
 class OpenAPI:
-    """The documents of one scheme; call :meth:`forget` when its resources change."""
+    """The documents of one scheme, made anew when its resources have changed."""
 
     def __init__(self, scheme: Scheme) -> None:
         self._scheme = scheme
         self._documents: dict[str, Document] = {}
+        self._made_at = scheme.changes
 
-    def forget(self) -> None:
-        """Build everything anew when next asked for."""
-        self._documents.clear()
+    def _definitions(self, *, v2: bool = False) -> Definitions:
+        return {**self._scheme.definitions(), **custom.definitions(self._scheme, v2=v2)}
 
     def v2(self) -> Document:
         """``/openapi/v2`` as JSON."""
         return self._kept(
-            "v2", lambda: v2.document(self._all_operations(), self._scheme.definitions(), self._level())
+            "v2", lambda: v2.document(self._all_operations(), self._definitions(v2=True), self._level())
         )
 
     def v3_index(self) -> dict[str, Any]:
@@ -71,7 +72,7 @@ class OpenAPI:
             return None
         operations = [o for r in resources for o in self._operations(r)]
         return self._kept(
-            path.strip("/"), lambda: v3.document(operations, self._scheme.definitions(), self._level())
+            path.strip("/"), lambda: v3.document(operations, self._definitions(), self._level())
         )
 
     def _level(self) -> str:
@@ -85,7 +86,8 @@ class OpenAPI:
 
     def _hash(self, resources: list[Resource]) -> str:
         """Of what the document is made from: building it to hash it would be dear."""
-        made_of = repr((self._scheme.level, [(r, sorted(r.subresources)) for r in resources]))
+        documents = [self._scheme.schema_of(r).document for r in resources if self._scheme.is_custom(r)]
+        made_of = repr((self._scheme.level, [(r, sorted(r.subresources)) for r in resources], documents))
         return hashlib.sha256(made_of.encode()).hexdigest().upper()
 
     def _all_operations(self) -> list[Operation]:
@@ -105,6 +107,9 @@ class OpenAPI:
         return replace(operation, answer=name, body=name if takes_body else operation.body)
 
     def _kept(self, key: str, build: Callable[[], dict[str, Any]]) -> Document:
+        if self._made_at != self._scheme.changes:
+            self._documents.clear()
+            self._made_at = self._scheme.changes
         found = self._documents.get(key)
         if found is None:
             body = orjson.dumps(build())

@@ -44,6 +44,10 @@ class Strategy:
     initial_status: ClassVar[Obj] = {}
     #: The fields of the metadata that a write of the status, or of another view, leaves as they are.
     status_keeps: ClassVar[tuple[str, ...]] = ()
+    #: Finalizers that a deletion begins with.
+    deletion_finalizers: ClassVar[tuple[str, ...]] = ()
+    #: Whether :meth:`shape` brings objects from storage into their present form.
+    shapes_reads: ClassVar[bool] = False
     #: The grammar of metadata.name.
     name_rule = staticmethod(names.dns_subdomain)
 
@@ -55,6 +59,9 @@ class Strategy:
 
     def default(self, obj: Obj) -> None:
         """Fill in fields that the user left out."""
+
+    def shape(self, obj: Obj) -> None:
+        """Change an object from storage, in place, into what the resource looks like now."""
 
     def prepare_create(self, obj: Obj) -> None:
         """Reset what a user cannot set on create: the status, the generation."""

@@ -90,6 +90,7 @@ class CustomResourceDefinitionStrategy(Strategy):
     """CustomResourceDefinitions."""
 
     tracks_generation = True
+    deletion_finalizers = ("customresourcecleanup.apiextensions.k8s.io",)
     status_keeps = USERS_METADATA
 
     def default(self, obj: Obj) -> None:

@@ -76,14 +76,19 @@ def _GENERIC(obj: Obj, now: datetime) -> list[Any]:
 
 
 def render(
-    resource: Resource, objects: list[Obj], include_object: str = "Metadata", now: datetime | None = None
+    resource: Resource,
+    objects: list[Obj],
+    include_object: str = "Metadata",
+    now: datetime | None = None,
+    custom: Printer | None = None,
 ) -> Obj:
     """A Table with one row per object.
 
     ``include_object`` is the request's includeObject: None, Metadata or Object. The caller sets the Table's
-    metadata. Kinds without columns of their own show the time of their creation.
+    metadata. Kinds without columns of their own show the time of their creation. ``custom`` is the printer of a
+    custom resource.
     """
-    found = _PRINTERS.get((resource.group, resource.kind), _GENERIC)
+    found = custom or _PRINTERS.get((resource.group, resource.kind), _GENERIC)
     moment = now or datetime.now(UTC)
     rows: list[Obj] = []
     for obj in objects:

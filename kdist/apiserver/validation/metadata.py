@@ -9,6 +9,8 @@ from kdist.api.meta import Obj
 from kdist.apiserver.validation import causes, names
 
 _ANNOTATIONS_LIMIT = 256 * 1024
+# Finalizers of the system that have no domain as their prefix.
+_UNQUALIFIED = {"orphan", "foregroundDeletion", "customresourcecleanup.apiextensions.k8s.io"}
 _BANNED_OWNERS = {("v1", "Event")}
 
 
@@ -78,7 +80,7 @@ def _finalizers(finalizers: list[str]) -> list[Cause]:
     found = []
     for finalizer in finalizers:
         complaints = names.qualified_name(finalizer)
-        if not complaints and "/" not in finalizer and finalizer not in ("orphan", "foregroundDeletion"):
+        if not complaints and "/" not in finalizer and finalizer not in _UNQUALIFIED:
             complaints = ["name is neither a standard finalizer name nor is it fully qualified"]
             if finalizer == "kubernetes":
                 complaints = []

@@ -37,9 +37,19 @@ _EMPTY_MEANS_SOMETHING = {
 def conform(obj: dict[str, Any], schema: Schema) -> list[str]:
     """Bring ``obj`` into its stored form, in place; the paths of the unknown fields that were pruned."""
     unknown: list[str] = []
+    if schema.document is not None:
+        from kdist.apiserver.crd import shaping  # servers without custom resources do without
+
+        _typed_metadata(obj, schema, _Walk(schema, unknown))
+        return unknown + shaping.conform(obj, schema)
     if schema.kind != "any":
         _object(obj, schema, None, _Walk(schema, unknown))
     return unknown
+
+
+def _typed_metadata(obj: dict[str, Any], schema: Schema, walk: _Walk) -> None:
+    if "metadata" in obj:
+        obj["metadata"] = _object(obj["metadata"], schema.properties["metadata"], (None, "metadata"), walk)
 
 
 class _Walk:

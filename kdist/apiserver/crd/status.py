@@ -1,0 +1,82 @@
+"""The status of a CustomResourceDefinition: which of its names are accepted, whether it is served. Pure."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+
+from kdist.api import meta
+from kdist.api.meta import Obj
+from kdist.apiserver.crd.definition import condition
+
+
+def plan(crd: Obj, everyone: list[Obj]) -> Obj:
+    """The status that a definition should have beside the others of its group."""
+    status: Obj = deepcopy(crd.get("status") or {})
+    others = [
+        c for c in everyone if meta.uid(c) != meta.uid(crd) and c["spec"]["group"] == crd["spec"]["group"]
+    ]
+    accepted = [meta.get(c, "status.acceptedNames", {}) for c in others]
+    status["acceptedNames"], conflicts = _names(
+        crd["spec"]["names"], status.get("acceptedNames") or {}, accepted
+    )
+    conditions: list[Obj] = status.setdefault("conditions", [])
+    if conflicts:
+        reason, told = conflicts[0]
+        _set(conditions, "NamesAccepted", "False", reason, told)
+        if not condition(crd, "Established"):
+            _set(conditions, "Established", "False", "NotAccepted", "not all names are accepted")
+    else:
+        _set(conditions, "NamesAccepted", "True", "NoConflicts", "no conflicts found")
+        _set(
+            conditions, "Established", "True", "InitialNamesAccepted", "the initial names have been accepted"
+        )
+    if meta.is_deleting(crd):
+        told = "CustomResource deletion is in progress"
+        _set(conditions, "Terminating", "True", "InstanceDeletionInProgress", told)
+    return status
+
+
+def _names(wanted: Obj, have: Obj, others: list[Obj]) -> tuple[Obj, list[tuple[str, str]]]:
+    """The accepted names, and (reason, message) of each conflict; a name in use stays as it was."""
+    resources = {
+        n for o in others for n in (o.get("plural"), o.get("singular"), *(o.get("shortNames") or ())) if n
+    }
+    kinds = {n for o in others for n in (o.get("kind"), o.get("listKind")) if n}
+    accepted, conflicts = deepcopy(have), []
+    for field, taken in (
+        ("plural", resources),
+        ("singular", resources),
+        ("kind", kinds),
+        ("listKind", kinds),
+    ):
+        if wanted.get(field) in taken:
+            conflicts.append(
+                (f"{field[0].upper()}{field[1:]}Conflict", f'"{wanted[field]}" is already in use')
+            )
+        elif wanted.get(field):
+            accepted[field] = wanted[field]
+    busy = [name for name in wanted.get("shortNames") or () if name in resources]
+    if busy:
+        told = "; ".join(f'"{name}" is already in use' for name in busy)
+        conflicts.append(("ShortNamesConflict", told))
+    else:
+        _copy(wanted, accepted, "shortNames")
+    _copy(wanted, accepted, "categories")
+    return accepted, conflicts
+
+
+def _copy(source: Obj, target: Obj, field: str) -> None:
+    target.pop(field, None)
+    if source.get(field):
+        target[field] = list(source[field])
+
+
+def _set(conditions: list[Obj], kind: str, value: str, reason: str, told: str) -> None:
+    """Set a condition; the time of its transition changes only with its status."""
+    new = {"type": kind, "status": value, "reason": reason, "message": told}
+    for at, old in enumerate(conditions):
+        if old["type"] == kind:
+            moved = old.get("lastTransitionTime") if old["status"] == value else None
+            conditions[at] = {"lastTransitionTime": moved or meta.now(), **new}
+            return
+    conditions.append({"lastTransitionTime": meta.now(), **new})

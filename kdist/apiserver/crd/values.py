@@ -1,0 +1,160 @@
+"""Judge custom objects by their structural schemas, with the paths and words of upstream."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import orjson
+
+from kdist.api.errors import Cause
+from kdist.api.meta import Obj
+from kdist.apiserver.crd import formats
+from kdist.apiserver.crd.definition import INT_OR_STRING
+from kdist.apiserver.crd.shaping import EMBEDDED
+from kdist.apiserver.validation import causes
+
+_NUMBERS = (int, float)
+
+
+def check(value: Any, schema: Obj, path: str = "") -> list[Cause]:
+    """Everything wrong with a value."""
+    return list(_check(value, schema, path))
+
+
+def kind_of(value: Any) -> str:
+    """The JSON type of a value."""
+    if value is None:
+        return "null"
+    kinds = {bool: "boolean", int: "integer", float: "number", str: "string", list: "array", dict: "object"}
+    return kinds[type(value)]
+
+
+def _is(value: Any, wanted: str) -> bool:
+    have = kind_of(value)
+    if wanted == "number":
+        return have in ("integer", "number")
+    return have == wanted or (wanted == "integer" and have == "number" and float(value).is_integer())
+
+
+def _check(value: Any, schema: Obj, path: str) -> Iterator[Cause]:
+    if value is None and schema.get("nullable"):
+        return
+    wanted = "integer,string" if schema.get(INT_OR_STRING) else schema.get("type") or ""
+    if wanted and not any(_is(value, kind) for kind in wanted.split(",")):
+        have = kind_of(value)
+        told = f'{path or "<nil>"} in body must be of type {wanted}: "{have}"'
+        yield Cause(path or "<nil>", f'Invalid value: "{have}": {told}', "FieldValueTypeInvalid")
+        return
+    if "enum" in schema and value not in schema["enum"]:
+        yield causes.not_supported(path, value, [str(v) if isinstance(v, str) else v for v in schema["enum"]])
+    if isinstance(value, str):
+        yield from _string(value, schema, path)
+    elif isinstance(value, _NUMBERS) and not isinstance(value, bool):
+        yield from _number(value, schema, path)
+    elif isinstance(value, list):
+        yield from _array(value, schema, path)
+    elif isinstance(value, dict):
+        yield from _object(value, schema, path)
+    yield from _combined(value, schema, path)
+
+
+def _wrong(path: str, value: Any, told: str) -> Cause:
+    return causes.invalid(path, value, f"{path} in body {told}")
+
+
+def _string(value: str, schema: Obj, path: str) -> Iterator[Cause]:
+    if "maxLength" in schema and len(value) > schema["maxLength"]:
+        yield causes.too_long(path, schema["maxLength"])
+    if "minLength" in schema and len(value) < schema["minLength"]:
+        yield _wrong(path, value, f"should be at least {schema['minLength']} chars long")
+    pattern = schema.get("pattern")
+    if pattern and not re.search(pattern, value):
+        yield _wrong(path, value, f"should match '{pattern}'")
+    format = schema.get("format") or ""
+    if not formats.holds(format, value):
+        yield _wrong(path, value, f"must be of type {format}: {causes.shown(value)}")
+
+
+def _number(value: float, schema: Obj, path: str) -> Iterator[Cause]:
+    low, high = schema.get("minimum"), schema.get("maximum")
+    if low is not None and (value <= low if schema.get("exclusiveMinimum") else value < low):
+        told = "greater than" if schema.get("exclusiveMinimum") else "greater than or equal to"
+        yield _wrong(path, value, f"should be {told} {low}")
+    if high is not None and (value >= high if schema.get("exclusiveMaximum") else value > high):
+        told = "less than" if schema.get("exclusiveMaximum") else "less than or equal to"
+        yield _wrong(path, value, f"should be {told} {high}")
+    factor = schema.get("multipleOf")
+    if factor and value % factor:
+        yield _wrong(path, value, f"should be a multiple of {factor}")
+
+
+def _array(value: list[Any], schema: Obj, path: str) -> Iterator[Cause]:
+    if "minItems" in schema and len(value) < schema["minItems"]:
+        yield _wrong(path, value, f"should have at least {schema['minItems']} items")
+    if "maxItems" in schema and len(value) > schema["maxItems"]:
+        yield causes.too_many(path, len(value), schema["maxItems"])
+    items = schema.get("items")
+    if isinstance(items, dict):
+        for at, item in enumerate(value):
+            yield from _check(item, items, f"{path}[{at}]")
+    yield from _repeated(value, schema, path)
+
+
+def _repeated(value: list[Any], schema: Obj, path: str) -> Iterator[Cause]:
+    """Items of sets and keys of lists with keys are there once."""
+    kind, seen = schema.get("x-kubernetes-list-type"), set()
+    keys = schema.get("x-kubernetes-list-map-keys") or ()
+    if kind not in ("set", "map"):
+        return
+    for at, item in enumerate(value):
+        if kind == "map" and not isinstance(item, dict):
+            continue
+        identity = {k: item[k] for k in keys if k in item} if kind == "map" else item
+        token = orjson.dumps(identity, option=orjson.OPT_SORT_KEYS)
+        if token in seen:
+            yield causes.duplicate(f"{path}[{at}]", identity)
+        seen.add(token)
+
+
+def _object(value: dict[str, Any], schema: Obj, path: str) -> Iterator[Cause]:
+    prefix = f"{path}." if path else ""
+    for field in schema.get("required") or ():
+        if field not in value:
+            yield causes.required(f"{prefix}{field}")
+    if "minProperties" in schema and len(value) < schema["minProperties"]:
+        yield _wrong(path, value, f"should have at least {schema['minProperties']} properties")
+    if "maxProperties" in schema and len(value) > schema["maxProperties"]:
+        yield causes.too_many(path, len(value), schema["maxProperties"])
+    if schema.get(EMBEDDED):
+        yield from (
+            causes.required(f"{prefix}{f}", "must not be empty")
+            for f in ("apiVersion", "kind")
+            if not value.get(f)
+        )
+    properties, values = schema.get("properties") or {}, schema.get("additionalProperties")
+    for field, item in value.items():
+        child = properties.get(field, values)
+        if isinstance(child, dict):
+            yield from _check(item, child, f"{prefix}{field}")
+
+
+def _combined(value: Any, schema: Obj, path: str) -> Iterator[Cause]:
+    told = f'"{path}" must'
+    if schema.get("allOf"):
+        for part in schema["allOf"]:
+            yield from _check(value, part, path)
+    if schema.get("anyOf") and not any(_fits(value, part, path) for part in schema["anyOf"]):
+        yield causes.invalid(path, "", f"{told} validate at least one schema (anyOf)")
+    if schema.get("oneOf"):
+        count = sum(_fits(value, part, path) for part in schema["oneOf"])
+        found = "none valid" if not count else f"{count} valid alternatives"
+        if count != 1:
+            yield causes.invalid(path, "", f"{told} validate one and only one schema (oneOf). Found {found}")
+    if schema.get("not") and _fits(value, schema["not"], path):
+        yield causes.invalid(path, "", f"{told} not validate the schema (not)")
+
+
+def _fits(value: Any, schema: Obj, path: str) -> bool:
+    return next(_check(value, schema, path), None) is None
