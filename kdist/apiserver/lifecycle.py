@@ -24,6 +24,7 @@ from kdist.api.errors import ApiError
 from kdist.api.scheme import Scheme
 from kdist.apiserver import background, periphery, tls
 from kdist.apiserver.admission import default_chain
+from kdist.apiserver.admission.webhooks import MutatingWebhooks, ValidatingWebhooks, WebhookClient
 from kdist.apiserver.allocators import open_allocator
 from kdist.apiserver.app import Application
 from kdist.apiserver.authn import Authenticator
@@ -36,7 +37,6 @@ from kdist.apiserver.authn.tokens import TokenVerifier
 from kdist.apiserver.authz import Authorizer
 from kdist.apiserver.bootstrap import ensure_defaults
 from kdist.apiserver.core import Core
-from kdist.apiserver.crd.registration import Registration
 from kdist.apiserver.loopback import CacheReader, RegistryWriter
 from kdist.apiserver.masters import Masters
 from kdist.apiserver.server import Server, bind
@@ -97,8 +97,6 @@ class ApiServer:
         self.context, self.ca_pem = tls.server_context(settings, [self.address])
         self._reader = CacheReader(self.core)
         self._writer = RegistryWriter(self.core)
-        self._definitions = Registration(self.core, self._reader, self._writer)
-        self._definitions.follow()
         self._compose()
         self._bootstrapped = False
         self._masters: Masters | None = None
@@ -126,7 +124,14 @@ class ApiServer:
             anonymous=settings.anonymous_auth,
         )
         core.authorizer = Authorizer(self._reader, settings.authorization_mode)
-        core.admission = default_chain(self._reader, self._writer, core.authorizer)
+        self._webhooks = WebhookClient(self._reader)
+        asking = (self._reader, self._writer, core.scheme, self._webhooks)
+        core.admission = default_chain(
+            self._reader,
+            self._writer,
+            core.authorizer,
+            extensions=(MutatingWebhooks(*asking), ValidatingWebhooks(*asking)),
+        )
         core.token_issuer = TokenIssuer(
             core.token_keys, self._writer, issuer=settings.service_account_issuer[0], audiences=audiences
         )
@@ -173,7 +178,6 @@ class ApiServer:
         allocator = await open_allocator(self.core.hub, self._settings)
         self.core.companions = {("", "services"): allocator}
         self._spawn(self._server.serve([self._listener]), "https")
-        self._spawn(self._definitions.run(), "custom-resource-definitions")
         await self._bootstrap()
         self._masters = Masters(
             self.core.storage,
@@ -217,6 +221,7 @@ class ApiServer:
                 await self._masters.leave()
         await self._end()
         await self.core.forwarder.close()
+        await self._webhooks.close()
         await self.core.storage.close()
 
     async def _end(self, name: str = "", *, cancel: bool = True) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from kdist.api import meta
 from kdist.api.errors import BadRequest, ServiceUnavailable
 from kdist.api.kinds import (
+    ENDPOINTS,
     LEASES,
     NAMESPACES,
     NODES,
@@ -34,6 +35,7 @@ _LOOKED_UP = (
     SECRETS,
     SERVICE_ACCOUNTS,
     SERVICES,
+    ENDPOINTS,
     PRIORITY_CLASSES,
     STORAGE_CLASSES,
     LEASES,

@@ -21,7 +21,7 @@ from kdist.api.schema import Schema
 from kdist.apiserver import managedfields as managed
 from kdist.apiserver import objectmeta
 from kdist.apiserver.admission import Request as AdmissionRequest
-from kdist.apiserver.admission.base import Operation, unheard
+from kdist.apiserver.admission.base import Operation, undefaulted, unheard
 from kdist.apiserver.authn.user import LOOPBACK, User
 from kdist.apiserver.store import Store, Stored
 from kdist.storage.interface import KeyValue, Mismatch, Write
@@ -298,6 +298,7 @@ class Pipeline:
             old=old,
             dry_run=act.dry_run,
             warn=act.warn,
+            default=self._strategy.default if not subresource or subresource == "status" else undefaulted,
         )
 
     @property

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
 from kdist.api import meta
@@ -18,6 +18,7 @@ WRITES: frozenset[Operation] = frozenset({"create", "update"})
 CREATE: frozenset[Operation] = frozenset({"create"})
 UPDATE: frozenset[Operation] = frozenset({"update"})
 CHANGES: frozenset[Operation] = frozenset({"create", "update", "delete"})
+ALL: frozenset[Operation] = CHANGES | {"connect"}
 
 # (group, resource or resource/subresource)
 Target = tuple[str, str]
@@ -27,6 +28,25 @@ def unheard(text: str) -> None:
     """Where warnings go when nobody waits for an answer."""
 
 
+def undefaulted(obj: Obj) -> None:
+    """What defaulting comes to where there is no strategy."""
+
+
+@dataclass(slots=True)
+class Rounds:
+    """How webhooks that change objects are asked again, once, when something changed after them.
+
+    ``earlier`` are the hooks asked so far that want that, ``due`` those that will be; ``output`` is the object
+    as the first round of webhooks left it; ``again`` asks for the second round of the whole chain.
+    """
+
+    second: bool = False
+    again: bool = False
+    earlier: set[str] = field(default_factory=set)
+    due: set[str] = field(default_factory=set)
+    output: bytes = b""
+
+
 @dataclass(slots=True, kw_only=True)
 class Request:
     """A write on its way to storage. Plug-ins change ``obj`` in place while admitting.
@@ -34,6 +54,7 @@ class Request:
     ``verb`` is the admission operation: a patch is an update, or a create when it makes the object.
     ``obj`` is None for deletions, ``old`` is None for creations. ``resource`` names the resource itself;
     ``subresource`` is empty or e.g. ``status``. ``warn`` puts a text into the answer's Warning headers.
+    ``default`` fills in the defaults of an object that a plug-in replaces.
     """
 
     user: User
@@ -46,6 +67,8 @@ class Request:
     old: Obj | None = None
     dry_run: bool = False
     warn: Callable[[str], None] = unheard
+    default: Callable[[Obj], None] = undefaulted
+    rounds: Rounds = field(default_factory=Rounds)
 
     @property
     def target(self) -> Target:
@@ -64,6 +87,11 @@ class Request:
         """The object that an update or a deletion finds."""
         assert self.old is not None
         return self.old
+
+    @property
+    def sent_old(self) -> Obj | None:
+        """The object before the request, as webhooks are told; connecting does not change any."""
+        return None if self.verb == "connect" else self.old
 
     def forbidden(self, why: str) -> Forbidden:
         """The 403 with which a plug-in refuses."""

@@ -40,6 +40,10 @@ class Chain:
         """Let every plug-in complete ``request.obj``. Raises the refusing plug-in's ApiError."""
         for plugin in self._for(request):
             await plugin.admit(request)
+        if request.rounds.again:
+            request.rounds.again, request.rounds.second = False, True
+            for plugin in self._for(request):
+                await plugin.admit(request)
 
     async def validate(self, request: Request) -> None:
         """Let every plug-in check the finished object. Raises the refusing plug-in's ApiError."""
@@ -55,8 +59,10 @@ class Chain:
         return plugins
 
 
-def default_chain(reader: Reader, writer: Writer, authorizer: Authorizer) -> Chain:
-    """The plug-ins that are on by default."""
+def default_chain(
+    reader: Reader, writer: Writer, authorizer: Authorizer, *, extensions: Sequence[Plugin] = ()
+) -> Chain:
+    """The plug-ins that are on by default; ``extensions`` are those that users configure."""
     return Chain(
         [
             NamespaceLifecycle(reader, writer),
@@ -77,6 +83,7 @@ def default_chain(reader: Reader, writer: Writer, authorizer: Authorizer) -> Cha
             CertificateSubjectRestriction(),
             DefaultIngressClass(reader),
             RBACEscalation(authorizer),
+            *extensions,
             ResourceQuota(reader, writer),
         ]
     )

@@ -170,6 +170,26 @@ async def first_of(*works: object) -> None:
 
 # ----- upgrades
 
+_OPTION_KINDS = {
+    "exec": "PodExecOptions",
+    "attach": "PodAttachOptions",
+    "portforward": "PodPortForwardOptions",
+}
+
+
+def _connect_options(call: Call) -> Obj:
+    """What the client asks for, as admission knows it."""
+    request = call.request
+    options: Obj = {"kind": _OPTION_KINDS[request.info.subresource], "apiVersion": "v1"}
+    options.update({flag: True for flag in _STREAMS if request.flag(flag)})
+    if container := request.param("container"):
+        options["container"] = container
+    if command := request.query.get("command"):
+        options["command"] = list(command)
+    if ports := request.query.get("ports"):
+        options["ports"] = [int(port) for value in ports for port in value.split(",") if port.isdigit()]
+    return options
+
 
 async def exec_(call: Call) -> None:
     """``pods/NAME/exec``."""
@@ -210,6 +230,7 @@ async def portforward(call: Call) -> None:
 
 async def _tunnel(call: Call, pod: Obj, target: str) -> None:
     review = call.pipeline.review(call.act(), "connect", old=pod, subresource=call.request.info.subresource)
+    review.obj = _connect_options(call)
     await call.pipeline.admission.admit(review)
     await call.pipeline.admission.validate(review)
     location = await agents.of_pod(call.core, pod)

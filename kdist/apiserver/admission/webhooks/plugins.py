@@ -1,0 +1,167 @@
+"""The two links of the admission chain that ask webhooks."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import Sequence
+from typing import ClassVar
+
+import orjson
+
+from kdist.api import meta
+from kdist.api.errors import ApiError, InternalError
+from kdist.api.kinds import NAMESPACES, Kind
+from kdist.api.patch import json as json_patch
+from kdist.api.scheme import Scheme
+from kdist.apiserver import conversion
+from kdist.apiserver.admission.base import ALL, Operation, Plugin, Request
+from kdist.apiserver.admission.webhooks import matching, review
+from kdist.apiserver.admission.webhooks.client import CallError, WebhookClient
+from kdist.apiserver.admission.webhooks.configuration import MUTATING, VALIDATING, Hook, Hooks
+from kdist.apiserver.admission.webhooks.review import Answer, InvalidResponse
+from kdist.apiserver.ports import Obj, Reader, Writer
+from kdist.telemetry import log
+
+_log = log.get(__name__)
+
+
+class _Webhooks(Plugin):
+    """What both have in common: finding the hooks of a request and asking one."""
+
+    operations: ClassVar[frozenset[Operation]] = ALL
+    configuration: ClassVar[Kind]
+    may_patch: ClassVar[bool] = False
+
+    def __init__(self, reader: Reader, writer: Writer, scheme: Scheme, client: WebhookClient) -> None:
+        self._reader, self._writer, self._scheme, self._client = reader, writer, scheme, client
+        self._hooks = Hooks(reader, self.configuration)
+
+    async def _selected(self, request: Request) -> list[tuple[Hook, Kind]]:
+        """The hooks to ask, each with the coordinates it knows the resource by."""
+        if not self._hooks or matching.is_exempt(request):
+            return []
+        equivalents = self._equivalents(request.resource)
+        found = []
+        for hook in self._hooks:
+            kind = matching.matched_kind(hook, request, equivalents)
+            if kind is None or not matching.labels_match(hook, request):
+                continue
+            if hook.namespaces.everything or await self._namespace_matches(hook, request):
+                found.append((hook, kind))
+        return found
+
+    def _equivalents(self, kind: Kind) -> list[Kind]:
+        asked = self._scheme.by_path(kind.group, kind.version, kind.plural)
+        if asked is None or not asked.storage_prefix:
+            return []
+        return [
+            Kind(r.group, r.version, r.plural, r.kind, r.namespaced)
+            for r in self._scheme
+            if r.storage_prefix == asked.storage_prefix and r is not asked
+        ]
+
+    async def _namespace_matches(self, hook: Hook, request: Request) -> bool:
+        is_namespace = request.resource == NAMESPACES
+        if is_namespace and not request.subresource and request.obj is not None:
+            return hook.namespaces.matches(meta.labels(request.obj))
+        name = request.name if is_namespace else request.namespace
+        if not name:
+            return True
+        found = self._reader.get(NAMESPACES, None, name)
+        if found is None:  # the cache may lag behind the namespace's creation
+            found = await self._writer.get(NAMESPACES, None, name)
+        return hook.namespaces.matches(meta.labels(found))
+
+    async def _ask(self, hook: Hook, kind: Kind, request: Request) -> Answer | None:
+        """The answer of a hook that allows; None when it cannot be had and may be ignored. ApiError."""
+        if request.dry_run and hook.side_effects:
+            raise review.dry_run_unsupported(hook.name)
+        uid = str(uuid.uuid4())
+        obj, old = (self._converted(o, kind, request) for o in (request.obj, request.sent_old))
+        try:
+            body = await self._client.call(hook, review.question(request, kind, uid, obj, old))
+            answer = review.answer(body, uid, may_patch=self.may_patch)
+        except (CallError, InvalidResponse) as error:
+            why = str(error)
+            if isinstance(error, InvalidResponse):
+                why = f"received invalid webhook response: {why}"
+            if not hook.ignore_failure:
+                raise review.failure(hook.name, why) from error
+            _log.warning("webhook failed, ignored", webhook=hook.name, error=why)
+            return None
+        for warning in answer.warnings:
+            request.warn(warning)
+        if not answer.allowed:
+            raise review.refusal(hook.name, answer.result)
+        return answer
+
+    def _converted(self, obj: Obj | None, kind: Kind, request: Request) -> Obj | None:
+        if obj is None or kind == request.resource or request.subresource not in ("", "status"):
+            return obj
+        return self._in_version(orjson.loads(orjson.dumps(obj)), kind)
+
+    def _in_version(self, obj: Obj, kind: Kind) -> Obj:
+        resource = self._scheme.by_path(kind.group, kind.version, kind.plural)
+        return conversion.convert(obj, resource) if resource is not None else obj
+
+
+class MutatingWebhooks(_Webhooks):
+    """One after the other, each on what the one before made of the object."""
+
+    configuration = MUTATING
+    may_patch = True
+
+    async def admit(self, request: Request) -> None:
+        """Let the hooks change the object; the whole chain runs once more after a change."""
+        rounds = request.rounds
+        if rounds.second and orjson.dumps(request.obj) != rounds.output:
+            rounds.due |= rounds.earlier
+        for hook, kind in await self._selected(request):
+            if rounds.second and hook.identity not in rounds.due:
+                continue
+            answer = await self._ask(hook, kind, request)
+            if answer is not None and self._apply(hook, kind, request, answer):
+                rounds.due |= rounds.earlier
+                rounds.again = True
+            if hook.reinvoke:
+                rounds.earlier.add(hook.identity)
+        if not rounds.second and rounds.earlier:
+            rounds.output = orjson.dumps(request.obj)
+
+    def _apply(self, hook: Hook, kind: Kind, request: Request, answer: Answer) -> bool:
+        """Whether the hook's patch changed the object. InternalError when it does not apply."""
+        if not answer.patch or request.obj is None:
+            return False
+        before = self._converted(request.obj, kind, request)
+        try:
+            after = json_patch.apply(before, answer.patch)
+        except ApiError as error:
+            raise InternalError(f"Internal error occurred: {error.message}") from error
+        if after == before:
+            return False
+        if not isinstance(after, dict):
+            raise InternalError(f'Internal error occurred: webhook "{hook.name}" made no object')
+        if kind != request.resource:
+            after = self._in_version(after, request.resource)
+        request.default(after)
+        request.obj = after
+        return True
+
+
+class ValidatingWebhooks(_Webhooks):
+    """All at the same time; the first refusal in their order is the answer."""
+
+    configuration = VALIDATING
+
+    async def validate(self, request: Request) -> None:
+        """Raise the refusal."""
+        selected = await self._selected(request)
+        if not selected:
+            return
+        asked: Sequence[Answer | BaseException | None] = await asyncio.gather(
+            *(self._ask(hook, kind, request) for hook, kind in selected), return_exceptions=True
+        )
+        for answer in asked:
+            if isinstance(answer, BaseException):
+                raise answer

@@ -1,0 +1,170 @@
+"""Admission webhooks over real TLS: patches, refusals with their words, failures closed and open, dry runs."""
+
+from __future__ import annotations
+
+import base64
+import ssl
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+from aiohttp import web
+
+from kdist.apiserver.selfsigned import serving_certificate
+
+from .conftest import Api
+
+Obj = dict[str, Any]
+GROUP = "/apis/admissionregistration.k8s.io/v1"
+MAPS = "/api/v1/namespaces/default/configmaps"
+
+
+class Hook:
+    """A webhook server that answers what ``respond`` makes of the question."""
+
+    def __init__(self) -> None:
+        self.asked: list[Obj] = []
+        self.respond: Callable[[Obj], Obj] = lambda _: {"allowed": True}
+        self.port = 0
+        self.ca = ""
+
+    async def serve(self, request: web.Request) -> web.Response:
+        review = orjson.loads(await request.read())
+        self.asked.append(review["request"])
+        review["response"] = {"uid": review["request"]["uid"], **self.respond(review["request"])}
+        return web.json_response(review)
+
+    def configuration(self, kind: str, **fields: Any) -> Obj:
+        rule = {"operations": ["*"], "apiGroups": [""], "apiVersions": ["v1"], "resources": ["configmaps"]}
+        hook = {
+            "name": "check.example.com",
+            "rules": [rule],
+            "clientConfig": {"url": f"https://127.0.0.1:{self.port}/", "caBundle": self.ca},
+            "sideEffects": "None",
+            "admissionReviewVersions": ["v1"],
+            "timeoutSeconds": 2,
+            **fields,
+        }
+        return {"metadata": {"name": f"{kind}-test"}, "webhooks": [hook]}
+
+    async def install(self, api: Api, kind: str, **fields: Any) -> None:
+        await install(api, kind, self.configuration(kind, **fields))
+
+
+async def install(api: Api, kind: str, configuration: Obj) -> None:
+    """Create a configuration and wait until admission has it."""
+    await seen(api, kind, await api.make(f"{GROUP}/{kind}webhookconfigurations", configuration))
+
+
+async def seen(api: Api, kind: str, written: Obj) -> None:
+    """Wait until the watch cache, and so admission, has what was written."""
+    version = written["metadata"]["resourceVersion"]
+    await api("GET", f"{GROUP}/{kind}webhookconfigurations?resourceVersion={version}")
+
+
+@pytest.fixture
+async def hook(tmp_path: Path) -> AsyncIterator[Hook]:
+    hook = Hook()
+    pems = serving_certificate(["127.0.0.1"])
+    for name, pem in zip(("crt", "key"), pems, strict=True):
+        (tmp_path / name).write_bytes(pem)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tmp_path / "crt", tmp_path / "key")
+    app = web.Application()
+    app.router.add_post("/", hook.serve)
+    runner = web.AppRunner(app, shutdown_timeout=0.1)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=context)
+    await site.start()
+    hook.port = runner.addresses[0][1]
+    hook.ca = base64.b64encode(pems[0]).decode()
+    yield hook
+    await runner.cleanup()
+
+
+def patch(*operations: Obj) -> Obj:
+    return {
+        "allowed": True,
+        "patchType": "JSONPatch",
+        "patch": base64.b64encode(orjson.dumps(operations)).decode(),
+    }
+
+
+async def test_mutating_webhook_patches_the_object(api: Api, hook: Hook) -> None:
+    hook.respond = lambda _: {
+        **patch({"op": "add", "path": "/data", "value": {"added": "yes"}}),
+        "warnings": ["mind this"],
+    }
+    await hook.install(api, "mutating")
+    answer = await api("POST", MAPS, {"metadata": {"name": "m"}})
+    assert answer.status == 201 and answer.json["data"] == {"added": "yes"}
+    assert answer.headers["warning"] == '299 - "mind this"'
+    asked = hook.asked[0]
+    assert (asked["operation"], asked["name"], asked["namespace"]) == ("CREATE", "m", "default")
+    assert asked["kind"] == {"group": "", "version": "v1", "kind": "ConfigMap"}
+    assert asked["oldObject"] is None and asked["object"]["apiVersion"] == "v1"
+
+
+async def test_validating_webhook_refuses_in_its_own_words(api: Api, hook: Hook) -> None:
+    hook.respond = lambda _: {"allowed": False, "status": {"code": 418, "message": "no tea", "reason": "Pot"}}
+    await hook.install(api, "validating")
+    answer = await api("POST", MAPS, {"metadata": {"name": "m"}})
+    assert answer.status == 418 and answer.json["reason"] == "Pot"
+    assert answer.json["message"] == 'admission webhook "check.example.com" denied the request: no tea'
+
+
+async def test_unselected_namespaces_and_objects_are_not_asked_about(api: Api, hook: Hook) -> None:
+    hook.respond = lambda _: {"allowed": False}
+    await hook.install(
+        api,
+        "validating",
+        namespaceSelector={"matchLabels": {"kubernetes.io/metadata.name": "default"}},
+        objectSelector={"matchLabels": {"check": "me"}},
+    )
+    await api.make("/api/v1/namespaces", {"metadata": {"name": "other"}})
+    labelled = {"metadata": {"name": "m", "labels": {"check": "me"}}}
+    await api.make(MAPS, {"metadata": {"name": "plain"}})
+    await api.make("/api/v1/namespaces/other/configmaps", labelled)
+    assert hook.asked == []
+    answer = await api("POST", MAPS, labelled)
+    assert answer.status == 400 and answer.json["message"].endswith("denied the request without explanation")
+
+
+async def test_deletion_shows_the_old_object(api: Api, hook: Hook) -> None:
+    await api.make(MAPS, {"metadata": {"name": "m"}})
+    await hook.install(api, "validating")
+    assert (await api("DELETE", f"{MAPS}/m")).status == 200
+    assert hook.asked[0]["object"] is None and hook.asked[0]["oldObject"]["metadata"]["name"] == "m"
+
+
+async def test_unreachable_webhook_fails_closed_or_is_ignored(api: Api, hook: Hook) -> None:
+    nowhere = {"service": {"namespace": "default", "name": "gone", "path": "/x"}}
+    await hook.install(api, "validating", clientConfig=nowhere)
+    answer = await api("POST", MAPS, {"metadata": {"name": "m"}})
+    assert answer.status == 500
+    assert answer.json["message"] == (
+        'Internal error occurred: failed calling webhook "check.example.com": failed to call webhook: '
+        'Post "https://gone.default.svc:443/x?timeout=2s": service "gone" not found'
+    )
+    at = f"{GROUP}/validatingwebhookconfigurations/validating-test"
+    changed = [{"op": "replace", "path": "/webhooks/0/failurePolicy", "value": "Ignore"}]
+    patched = await api("PATCH", at, changed, {"content-type": "application/json-patch+json"})
+    await seen(api, "validating", patched.json)
+    await api.make(MAPS, {"metadata": {"name": "m"}})
+
+
+async def test_second_round_asks_only_hooks_that_want_it(api: Api, hook: Hook) -> None:
+    def respond(request: Obj) -> Obj:
+        if len(hook.asked) == 2:
+            return patch({"op": "add", "path": "/data", "value": {"by": "second"}})
+        return {"allowed": True}
+
+    hook.respond = respond
+    configuration = hook.configuration("mutating", reinvocationPolicy="IfNeeded")
+    again = {**configuration["webhooks"][0], "name": "second.example.com", "reinvocationPolicy": "Never"}
+    configuration["webhooks"].append(again)
+    await install(api, "mutating", configuration)
+    await api.make(MAPS, {"metadata": {"name": "m"}})
+    assert [asked["object"].get("data") for asked in hook.asked] == [None, None, {"by": "second"}]
