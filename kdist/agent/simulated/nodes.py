@@ -99,7 +99,7 @@ class SimulatedNodes:
         namespace, name = meta.split_key(key)
         try:
             if meta.is_deleting(pod):
-                await self._client.delete(PODS, name, namespace, grace_seconds=0, uid=meta.uid(pod))
+                await self._stop(pod)
                 return
             status = objects.pod_status(pod, self._address(pod, node), node.address, meta.now())
             if status != pod.get("status"):
@@ -107,6 +107,13 @@ class SimulatedNodes:
                 await self._client.patch(PODS, name, body, namespace, subresource="status")
         except (NotFound, Conflict):
             return  # gone, or another pod of that name by now: the watch tells
+
+    async def _stop(self, pod: Obj) -> None:
+        namespace, name, uid = meta.namespace(pod), meta.name(pod), meta.uid(pod)
+        if not api_pods.is_terminal(pod):
+            body = {"metadata": {"uid": uid}, "status": objects.stopped_status(pod, meta.now())}
+            await self._client.patch(PODS, name, body, namespace, subresource="status")
+        await self._client.delete(PODS, name, namespace, grace_seconds=0, uid=uid)
 
     def _address(self, pod: Obj, node: SimulatedNode) -> str:
         if (pod.get("spec") or {}).get("hostNetwork"):

@@ -163,6 +163,20 @@ def pod_status(pod: Obj, address: str, host_address: str, now: str) -> Obj:
     return result
 
 
+def stopped_status(pod: Obj, now: str) -> Obj:
+    """What of the status changes when the pod is stopped; Jobs wait for it before they let the pod go."""
+    started = meta.get(pod, "status.startTime", now)
+    statuses = []
+    for container in (pod.get("spec") or {}).get("containers") or ():
+        identity = _container(pod, container)
+        ended = _ended(identity, 137, "Error", _known_start(pod, container["name"], started), now)
+        statuses.append({**identity, "ready": False, "started": False, "state": {"terminated": ended}})
+    holder: Obj = {"status": {"conditions": [dict(c) for c in meta.get(pod, "status.conditions", ())]}}
+    for kind in ("ContainersReady", "Ready"):
+        api_pods.set_condition(holder, kind, "False", "PodFailed", now=now)
+    return {"phase": "Failed", "containerStatuses": statuses, **holder["status"]}
+
+
 def _is_true(pod: Obj, condition: str) -> bool:
     return (api_pods.get_condition(pod, condition) or {}).get("status") == "True"
 
@@ -184,14 +198,18 @@ def _running(pod: Obj, container: Obj, now: str) -> Obj:
 
 def _completed(pod: Obj, container: Obj, started: str) -> Obj:
     identity = _container(pod, container)
-    ended = {
-        "containerID": identity["containerID"],
-        "exitCode": 0,
-        "reason": "Completed",
-        "startedAt": started,
-        "finishedAt": started,
-    }
+    ended = _ended(identity, 0, "Completed", started, started)
     return {**identity, "ready": True, "started": False, "state": {"terminated": ended}}
+
+
+def _ended(identity: Obj, code: int, reason: str, started: str, finished: str) -> Obj:
+    return {
+        "containerID": identity["containerID"],
+        "exitCode": code,
+        "reason": reason,
+        "startedAt": started,
+        "finishedAt": finished,
+    }
 
 
 def _container(pod: Obj, container: Obj) -> Obj:

@@ -43,6 +43,15 @@ def test_readiness_gates_are_waited_for() -> None:
     assert api_pods.is_ready({"status": _status(gated)})
 
 
+def test_a_stopped_pod_has_failed_and_keeps_what_it_was_told() -> None:
+    running = {**POD, "status": _status(POD)}
+    api_pods.set_condition(running, "DisruptionTarget", "True", "EvictionByEvictionAPI")
+    stopped = {"status": objects.stopped_status(running, LATER)}
+    assert api_pods.is_terminal(stopped)
+    assert not api_pods.is_ready(stopped)
+    assert api_pods.get_condition(stopped, "DisruptionTarget")
+
+
 def test_addresses_are_unique_until_the_range_is_full() -> None:
     assert SimulatedNode(3).pod_range == "10.244.3.0/24"
     assert objects.free_address("10.244.3.0/24", []) == "10.244.3.2"
