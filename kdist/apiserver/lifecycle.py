@@ -35,8 +35,9 @@ from kdist.apiserver.authn.keys import KeySet
 from kdist.apiserver.authn.tokenrequest import TokenIssuer
 from kdist.apiserver.authn.tokens import TokenVerifier
 from kdist.apiserver.authz import Authorizer
-from kdist.apiserver.bootstrap import ensure_defaults
+from kdist.apiserver.bootstrap import ensure_defaults, publish_authorities
 from kdist.apiserver.core import Core
+from kdist.apiserver.crd.registration import Registration
 from kdist.apiserver.loopback import CacheReader, RegistryWriter
 from kdist.apiserver.masters import Masters
 from kdist.apiserver.server import Server, bind
@@ -97,6 +98,8 @@ class ApiServer:
         self.context, self.ca_pem = tls.server_context(settings, [self.address])
         self._reader = CacheReader(self.core)
         self._writer = RegistryWriter(self.core)
+        self._definitions = Registration(self.core, self._reader, self._writer)
+        self._definitions.follow()
         self._compose()
         self._bootstrapped = False
         self._masters: Masters | None = None
@@ -178,6 +181,7 @@ class ApiServer:
         allocator = await open_allocator(self.core.hub, self._settings)
         self.core.companions = {("", "services"): allocator}
         self._spawn(self._server.serve([self._listener]), "https")
+        self._spawn(self._definitions.run(), "custom-resource-definitions")
         await self._bootstrap()
         self._masters = Masters(
             self.core.storage,
@@ -199,6 +203,7 @@ class ApiServer:
         while True:
             try:
                 await ensure_defaults(self._writer)
+                await publish_authorities(self._writer, self._settings)
             except ApiError as error:
                 _log.warning("cannot create the default objects yet", error=error.message)
                 await asyncio.sleep(RETRY_SECONDS)

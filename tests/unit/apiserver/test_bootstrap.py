@@ -4,9 +4,10 @@ import copy
 
 from kdist.api import meta
 from kdist.api.errors import AlreadyExists, not_found
-from kdist.apiserver.bootstrap import ensure_defaults
+from kdist.apiserver.bootstrap import ensure_defaults, publish_authorities
 from kdist.apiserver.bootstrap.objects import default_objects
 from kdist.apiserver.bootstrap.reconcile import completed
+from kdist.config.apiserver import ApiServerSettings
 
 
 class Registry:
@@ -73,3 +74,25 @@ def test_aggregated_roles_are_filled_from_the_start():
     resources = {r for rule in named("admin")["rules"] for r in rule["resources"]}
     assert {"pods", "deployments", "rolebindings", "pods/exec", "endpointslices"} <= resources
     assert not any("rolebindings" in rule["resources"] for rule in named("edit")["rules"])
+
+
+async def test_aggregated_servers_learn_the_authorities_and_keys_of_others_stay(tmp_path):
+    for name in ("ca", "front"):
+        (tmp_path / name).write_text(f"{name} pem")
+    settings = ApiServerSettings(
+        client_ca_file=tmp_path / "ca",
+        requestheader_client_ca_file=tmp_path / "front",
+        requestheader_allowed_names=("front-proxy-client",),
+    )
+    registry = Registry()
+    await publish_authorities(registry, settings)
+    (config_map,) = registry.objects.values()
+    assert config_map["data"]["client-ca-file"] == "ca pem"
+    assert config_map["data"]["requestheader-allowed-names"] == '["front-proxy-client"]'
+    config_map["data"]["other"] = "kept"
+    (tmp_path / "ca").write_text("new pem")
+    await publish_authorities(registry, settings)
+    await publish_authorities(registry, settings)
+    (config_map,) = registry.objects.values()
+    assert (config_map["data"]["client-ca-file"], config_map["data"]["other"]) == ("new pem", "kept")
+    assert registry.writes == 2

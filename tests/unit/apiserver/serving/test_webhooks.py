@@ -12,6 +12,9 @@ import orjson
 import pytest
 from aiohttp import web
 
+from kdist.api.kinds import SERVICES, Kind
+from kdist.apiserver.admission.webhooks.client import CallError, WebhookClient
+from kdist.apiserver.admission.webhooks.configuration import parse
 from kdist.apiserver.selfsigned import serving_certificate
 
 from .conftest import Api
@@ -168,3 +171,34 @@ async def test_second_round_asks_only_hooks_that_want_it(api: Api, hook: Hook) -
     await install(api, "mutating", configuration)
     await api.make(MAPS, {"metadata": {"name": "m"}})
     assert [asked["object"].get("data") for asked in hook.asked] == [None, None, {"by": "second"}]
+
+
+class _Reader:
+    """A Service ``kubernetes`` and any other, whose endpoint is the hook."""
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+
+    def get(self, kind: Kind, namespace: str | None, name: str) -> Obj:
+        if kind == SERVICES:
+            return {"spec": {"ports": [{"name": "https", "port": 443}]}}
+        ports = [{"name": "https", "port": self._port}]
+        return {"subsets": [{"addresses": [{"ip": "127.0.0.1"}], "ports": ports}]}
+
+
+async def test_service_is_reached_at_an_endpoint_under_its_own_name(hook: Hook) -> None:
+    client = WebhookClient(_Reader(hook.port))  # type: ignore[arg-type]
+
+    async def call(name: str) -> bytes:
+        service = {"namespace": "default", "name": name, "port": 443}
+        configuration = hook.configuration(
+            "validating", clientConfig={"service": service, "caBundle": hook.ca}
+        )
+        return await client.call(parse("c", configuration)[0], {"request": {"uid": "u"}})
+
+    try:
+        assert orjson.loads(await call("kubernetes"))["response"]["allowed"] is True
+        with pytest.raises(CallError, match="CERTIFICATE_VERIFY_FAILED"):
+            await call("impostor")  # the certificate is good for kubernetes.default.svc only
+    finally:
+        await client.close()
