@@ -8,9 +8,11 @@ directory.
 from __future__ import annotations
 
 import importlib.util
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from kdist.api import schema as schemas
 from kdist.api.resources import Resource, Subresource, builtin_resources
@@ -34,6 +36,18 @@ def _reached(level: str, since: str) -> bool:
         return tuple(int(part) for part in text.split("."))
 
     return not since or numbers(level) >= numbers(since)
+
+
+_STABILITY = re.compile(r"v(\d+)(?:(alpha|beta)(\d+))?")
+
+
+def version_order(name: str) -> tuple[Any, ...]:
+    """Sorts versions by preference: stable before beta before alpha, newer first, other names last."""
+    found = _STABILITY.fullmatch(name)
+    if not found:
+        return (1, name)
+    stability = {None: 0, "beta": 1, "alpha": 2}[found[2]]
+    return (0, stability, -int(found[1]), -int(found[3] or 0))
 
 
 class Scheme:
@@ -88,6 +102,8 @@ class Scheme:
             versions = groups.setdefault(resource.group, [])
             if resource.version not in versions:
                 versions.append(resource.version)
+        for group in {group for group, _, _ in self._custom}:
+            groups[group].sort(key=version_order)
         return groups
 
     def resources_of(self, group: str, version: str) -> list[Resource]:

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 from kdist.api import meta
 from kdist.api.meta import Obj
 from kdist.api.resources import ALL_VERBS, Resource, Subresource
 from kdist.api.schema import ANY, Schema
+from kdist.api.scheme import version_order
 from kdist.apiserver.crd.shaping import PRESERVE
 
 INT_OR_STRING = "x-kubernetes-int-or-string"
 _READ_WRITE = ("get", "patch", "update")
 _TERMINATING_VERBS = ("delete", "deletecollection", "get", "list", "watch")
-_STABILITY = re.compile(r"v(\d+)(?:(alpha|beta)(\d+))?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,15 +32,6 @@ def condition(crd: Obj, kind: str) -> bool:
         c.get("type") == kind and c.get("status") == "True"
         for c in (crd.get("status") or {}).get("conditions") or ()
     )
-
-
-def version_order(name: str) -> tuple[Any, ...]:
-    """Sorts versions by preference: stable before beta before alpha, newer first, other names last."""
-    found = _STABILITY.fullmatch(name)
-    if not found:
-        return (1, name)
-    stability = {None: 0, "beta": 1, "alpha": 2}[found[2]]
-    return (0, stability, -int(found[1]), -int(found[3] or 0))
 
 
 def served(crd: Obj, metadata: Schema) -> list[Served]:

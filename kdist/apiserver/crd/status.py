@@ -21,7 +21,7 @@ def plan(crd: Obj, everyone: list[Obj]) -> Obj:
     )
     conditions: list[Obj] = status.setdefault("conditions", [])
     if conflicts:
-        reason, told = conflicts[0]
+        reason, told = conflicts[-1]  # one condition tells of one conflict: the last
         _set(conditions, "NamesAccepted", "False", reason, told)
         if not condition(crd, "Established"):
             _set(conditions, "Established", "False", "NotAccepted", "not all names are accepted")
@@ -39,36 +39,30 @@ def plan(crd: Obj, everyone: list[Obj]) -> Obj:
 def _names(wanted: Obj, have: Obj, others: list[Obj]) -> tuple[Obj, list[tuple[str, str]]]:
     """The accepted names, and (reason, message) of each conflict; a name in use stays as it was."""
     resources = {
-        n for o in others for n in (o.get("plural"), o.get("singular"), *(o.get("shortNames") or ())) if n
+        n for other in others for f in ("plural", "singular", "shortNames") for n in _listed(other, f)
     }
-    kinds = {n for o in others for n in (o.get("kind"), o.get("listKind")) if n}
+    kinds = {n for other in others for f in ("kind", "listKind") for n in _listed(other, f)}
     accepted, conflicts = deepcopy(have), []
-    for field, taken in (
-        ("plural", resources),
-        ("singular", resources),
-        ("kind", kinds),
-        ("listKind", kinds),
-    ):
-        if wanted.get(field) in taken:
-            conflicts.append(
-                (f"{field[0].upper()}{field[1:]}Conflict", f'"{wanted[field]}" is already in use')
-            )
-        elif wanted.get(field):
-            accepted[field] = wanted[field]
-    busy = [name for name in wanted.get("shortNames") or () if name in resources]
-    if busy:
-        told = "; ".join(f'"{name}" is already in use' for name in busy)
-        conflicts.append(("ShortNamesConflict", told))
-    else:
-        _copy(wanted, accepted, "shortNames")
+    for field in ("plural", "singular", "shortNames", "kind", "listKind"):
+        taken = kinds if field.lower().endswith("kind") else resources
+        if busy := [name for name in _listed(wanted, field) if name in taken]:
+            told = "; ".join(f'"{name}" is already in use' for name in busy)
+            conflicts.append((f"{field[0].upper()}{field[1:]}Conflict", told))
+        else:
+            _copy(wanted, accepted, field)
     _copy(wanted, accepted, "categories")
     return accepted, conflicts
+
+
+def _listed(names: Obj, field: str) -> list[str]:
+    value = names.get(field) or []
+    return value if isinstance(value, list) else [value]
 
 
 def _copy(source: Obj, target: Obj, field: str) -> None:
     target.pop(field, None)
     if source.get(field):
-        target[field] = list(source[field])
+        target[field] = deepcopy(source[field])
 
 
 def _set(conditions: list[Obj], kind: str, value: str, reason: str, told: str) -> None:

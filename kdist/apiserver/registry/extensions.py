@@ -137,7 +137,9 @@ class CustomResourceDefinitionStrategy(Strategy):
             if not meta.get(version, "schema.openAPIV3Schema"):
                 where = f"spec.versions[{at}].schema.openAPIV3Schema"
                 found.append(causes.required(where, "schemas are required"))
-        return found
+        from kdist.apiserver.crd import checks  # its parts stand on this package
+
+        return found + checks.check(spec)
 
     def check_update(self, new: Obj, old: Obj) -> list[Cause]:
         """Group, scope and kind are for life."""
