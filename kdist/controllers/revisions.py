@@ -9,6 +9,8 @@ from __future__ import annotations
 from copy import deepcopy
 from dataclasses import dataclass
 
+import orjson
+
 from kdist.api import meta
 from kdist.api.errors import AlreadyExists, Conflict, NotFound
 from kdist.api.kinds import CONTROLLER_REVISIONS, Kind
@@ -24,8 +26,25 @@ REVISION_LABEL = "controller-revision-hash"
 
 def template_data(owner: Obj) -> Obj:
     """The data of the owner's current template."""
-    template = deepcopy(owner["spec"]["template"])
-    return {"spec": {"template": {**template, "$patch": "replace"}}}
+    return _written_out({"spec": {"template": {**deepcopy(owner["spec"]["template"]), "$patch": "replace"}}})
+
+
+def _written_out(data: Obj) -> Obj:
+    """The data byte for byte as clients write it: keys in order, empty structs spelled out.
+
+    Clients find the revision of a template by comparing its bytes with their own. Changes its argument.
+    """
+    template = meta.get(data, "spec.template", {})
+    template.setdefault("metadata", {}).setdefault("creationTimestamp", None)
+    spec = template.get("spec") or {}
+    for container in (*(spec.get("initContainers") or ()), *(spec.get("containers") or ())):
+        container.setdefault("resources", {})
+    for volume in spec.get("volumes") or ():
+        if claim := meta.get(volume, "ephemeral.volumeClaimTemplate"):
+            claim.setdefault("metadata", {}).setdefault("creationTimestamp", None)
+            claim["spec"].setdefault("resources", {})
+    ordered: Obj = orjson.loads(orjson.dumps(data, option=orjson.OPT_SORT_KEYS))
+    return ordered
 
 
 def label_of(revision: Obj) -> str:
