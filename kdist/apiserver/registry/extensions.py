@@ -49,6 +49,9 @@ class WebhookStrategy(Strategy):
             if bool(client.get("url")) is bool(client.get("service")):
                 told = "exactly one of url or service is required"
                 found.append(causes.required(f"{where}.clientConfig", told))
+            if hook.get("matchConditions"):  # to ignore them would send the hook what it must not see
+                told = "match conditions (CEL) are not supported yet"
+                found.append(causes.invalid(f"{where}.matchConditions", len(hook["matchConditions"]), told))
         return found
 
 
@@ -64,6 +67,10 @@ class AdmissionPolicyStrategy(Strategy):
         fill(spec, failurePolicy="Fail")
         if constraints := spec.get("matchConstraints"):
             _default_match(constraints)
+
+    def warnings(self, obj: Obj, old: Obj | None = None) -> list[str]:
+        """Nobody may believe to be protected by what is only stored."""
+        return ["admission policies (CEL) are stored but not evaluated yet"]
 
 
 class AdmissionPolicyBindingStrategy(Strategy):
@@ -137,9 +144,21 @@ class CustomResourceDefinitionStrategy(Strategy):
             if not meta.get(version, "schema.openAPIV3Schema"):
                 where = f"spec.versions[{at}].schema.openAPIV3Schema"
                 found.append(causes.required(where, "schemas are required"))
+        if meta.get(spec, "conversion.strategy", "None") != "None":
+            # Served without conversion, objects of one version would be taken for those of another.
+            found.append(
+                causes.not_supported("spec.conversion.strategy", spec["conversion"]["strategy"], ("None",))
+            )
         from kdist.apiserver.crd import checks  # its parts stand on this package
 
         return found + checks.check(spec)
+
+    def warnings(self, obj: Obj, old: Obj | None = None) -> list[str]:
+        """Rules that are stored but not enforced."""
+        versions = meta.get(obj, "spec.versions", [])
+        if not any(_has_rules(meta.get(version, "schema.openAPIV3Schema")) for version in versions):
+            return []
+        return ["x-kubernetes-validations (CEL) are stored but not enforced yet"]
 
     def check_update(self, new: Obj, old: Obj) -> list[Cause]:
         """Group, scope and kind are for life."""
@@ -150,6 +169,12 @@ class CustomResourceDefinitionStrategy(Strategy):
                 f"spec.{field}", meta.get(new, f"spec.{field}"), meta.get(old, f"spec.{field}")
             )
         ]
+
+
+def _has_rules(schema: Any) -> bool:
+    if isinstance(schema, dict):
+        return "x-kubernetes-validations" in schema or any(_has_rules(part) for part in schema.values())
+    return isinstance(schema, list) and any(_has_rules(part) for part in schema)
 
 
 class APIServiceStrategy(Strategy):
