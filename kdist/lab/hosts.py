@@ -170,7 +170,7 @@ def _parent_of(pid: int) -> int | None:
     """The parent's process id; None when the process is gone."""
     try:
         return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):  # it ended before or while it was read
         return None
 
 

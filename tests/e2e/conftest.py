@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-NAME, SUBNET = "e2e", "10.76.0.0/24"
+NAME, SUBNET = "site", "10.76.0.0/24"
 CONTROL_PLANE, WORKERS = "10.76.0.11", ("10.76.0.12", "10.76.0.13")
 
 
