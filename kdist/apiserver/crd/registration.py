@@ -50,7 +50,10 @@ class Registration:
         self._reader.on_change(DEFINITIONS, self._changed)
 
     def _changed(self, _: str, name: str, crd: Obj | None) -> None:
-        self._serve(name, crd if crd is not None and definition.condition(crd, "Established") else None)
+        try:
+            self._serve(name, crd if crd is not None and definition.condition(crd, "Established") else None)
+        except Exception:  # noqa: BLE001 - one definition must not end the cache that tells of all of them
+            _log.error("cannot serve a custom resource definition", exc_info=True, name=name)
         if crd is not None:
             self._queue.put_nowait(name)
         else:
@@ -102,6 +105,8 @@ class Registration:
             except ApiError as error:
                 _log.warning("cannot sync a custom resource definition", name=name, error=error.message)
                 self._later(name)
+            except Exception:  # noqa: BLE001 - one definition must not end the server
+                _log.error("cannot sync a custom resource definition", exc_info=True, name=name)
 
     def _later(self, name: str) -> None:
         asyncio.get_running_loop().call_later(RETRY_SECONDS, self._queue.put_nowait, name)

@@ -69,8 +69,8 @@ def _set(conditions: list[Obj], kind: str, value: str, reason: str, told: str) -
     """Set a condition; the time of its transition changes only with its status."""
     new = {"type": kind, "status": value, "reason": reason, "message": told}
     for at, old in enumerate(conditions):
-        if old["type"] == kind:
-            moved = old.get("lastTransitionTime") if old["status"] == value else None
+        if old.get("type") == kind:  # a client's own condition may lack anything
+            moved = old.get("lastTransitionTime") if old.get("status") == value else None
             conditions[at] = {"lastTransitionTime": moved or meta.now(), **new}
             return
     conditions.append({"lastTransitionTime": meta.now(), **new})
