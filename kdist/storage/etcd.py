@@ -1,4 +1,4 @@
-"""etcd as storage: a thin client of its v3 API on grpc.aio.
+"""etcd as storage: a thin client of its v3 API.
 
 Holds the contract of :mod:`kdist.storage.interface`. A call that fails because a member cannot be reached goes to
 the next one; a write whose answer was lost is not repeated (it may have happened). Watches resume by themselves
@@ -9,15 +9,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ssl
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import grpc
-import grpc.aio
-
 from kdist.storage import etcdwire as wire
+from kdist.storage import rpc
 from kdist.storage.interface import (
     Compacted,
     Event,
@@ -28,24 +27,21 @@ from kdist.storage.interface import (
     StorageError,
     Unavailable,
 )
+from kdist.storage.rpcstatus import (
+    CANCELLED,
+    DEADLINE_EXCEEDED,
+    INTERNAL,
+    OUT_OF_RANGE,
+    UNAVAILABLE,
+    RpcError,
+)
 from kdist.telemetry import log
 
 _log = log.get(__name__)
 TIMEOUT = 10.0  # seconds per call
 RECONNECT_SECONDS = 0.5
 LEASE_SHARE_SECONDS = 60  # keys that expire within the same minute share a lease
-MESSAGE_LIMIT = 1 << 30  # a range read may be large; etcd itself limits writes
-_OPTIONS = [
-    ("grpc.max_receive_message_length", MESSAGE_LIMIT),
-    ("grpc.max_send_message_length", 16 << 20),
-    ("grpc.keepalive_time_ms", 30_000),
-    ("grpc.keepalive_timeout_ms", 10_000),
-    ("grpc.http2.max_pings_without_data", 0),
-    ("grpc.initial_reconnect_backoff_ms", 200),
-    ("grpc.max_reconnect_backoff_ms", 2_000),
-]
-_EOF: Any = vars(grpc.aio)["EOF"]  # the stubs do not have it
-_LOST = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.CANCELLED)
+_LOST = (UNAVAILABLE, DEADLINE_EXCEEDED, CANCELLED)
 
 
 def _prefix_end(prefix: bytes) -> bytes:
@@ -54,30 +50,6 @@ def _prefix_end(prefix: bytes) -> bytes:
         if prefix[at] < 0xFF:
             return prefix[:at] + bytes([prefix[at] + 1])
     return b"\0"
-
-
-class _Member:
-    """One etcd server: its channel and methods."""
-
-    def __init__(self, url: str, credentials: grpc.ChannelCredentials | None) -> None:
-        scheme, _, target = url.rpartition("://")
-        self.url = url
-        if scheme == "https":
-            self.channel = grpc.aio.secure_channel(
-                target, credentials or grpc.ssl_channel_credentials(), options=_OPTIONS
-            )
-        else:
-            self.channel = grpc.aio.insecure_channel(target, options=_OPTIONS)
-        self.calls = {
-            name: self.channel.unary_unary(
-                path, request_serializer=request.SerializeToString, response_deserializer=response.FromString
-            )
-            for name, (path, request, response) in wire.METHODS.items()
-        }
-        path, request, response = wire.WATCH
-        self.watch: Callable[[], Any] = self.channel.stream_stream(
-            path, request_serializer=request.SerializeToString, response_deserializer=response.FromString
-        )  # type: ignore[assignment]  # the stubs want a request iterator
 
 
 class EtcdStorage:
@@ -91,14 +63,11 @@ class EtcdStorage:
         cert_file: Path | None = None,
         key_file: Path | None = None,
     ) -> None:
-        credentials = None
-        if ca_file or cert_file:
-            credentials = grpc.ssl_channel_credentials(
-                root_certificates=ca_file.read_bytes() if ca_file else None,
-                private_key=key_file.read_bytes() if key_file else None,
-                certificate_chain=cert_file.read_bytes() if cert_file else None,
-            )
-        self._members = [_Member(url, credentials) for url in servers]
+        context = (
+            _context(ca_file, cert_file, key_file) if any(u.startswith("https:") for u in servers) else None
+        )
+        self._servers = tuple(servers)
+        self._members = [rpc.Channel(url, context) for url in servers]
         self._preferred = 0
         self._leases: dict[int, tuple[int, float]] = {}  # ttl -> (lease, when to stop sharing it)
         self._closed = False
@@ -107,23 +76,24 @@ class EtcdStorage:
 
     async def _call(self, method: str, request: Any, *, repeatable: bool) -> Any:
         """Ask the preferred member, then the others. Raises Unavailable, or what the error means."""
-        last: grpc.aio.AioRpcError | None = None
+        path, _, response = wire.METHODS[method]
+        message = request.SerializeToString()
+        last: RpcError | None = None
         for turn in range(len(self._members)):
             index = (self._preferred + turn) % len(self._members)
-            member = self._members[index]
             try:
-                answer = await member.calls[method](request, timeout=TIMEOUT)
-            except grpc.aio.AioRpcError as error:
-                if error.code() not in _LOST:
+                answer = await self._members[index].unary(path, message, timeout=TIMEOUT)
+            except RpcError as error:
+                if error.code not in _LOST:
                     raise _meaning(error) from error
                 last = error
-                if not repeatable and not _never_sent(error):
+                if not repeatable and not error.unsent:
                     break
                 continue
             self._preferred = index
-            return answer
+            return response.FromString(answer)
         assert last is not None
-        raise Unavailable(last.details() or last.code().name) from last
+        raise Unavailable(last.details) from last
 
     async def commit(
         self,
@@ -206,47 +176,48 @@ class EtcdStorage:
                         broken = False
                         yield events
                         revision = events[-1].revision + 1
-            except grpc.aio.AioRpcError as error:
-                if error.code() not in _LOST:
+            except RpcError as error:
+                if error.code not in _LOST:
                     raise _meaning(error) from error
                 if not broken:
-                    _log.warning("watch broke off", member=self._members[member].url, error=error.details())
+                    _log.warning("watch broke off", member=self._servers[member], error=error.details)
                 broken = True
             if not self._closed:
                 member = (member + 1) % len(self._members)
                 await asyncio.sleep(RECONNECT_SECONDS)
 
     async def _watch_once(
-        self, member: _Member, prefix: str, revision: int
+        self, member: rpc.Channel, prefix: str, revision: int
     ) -> AsyncGenerator[Sequence[Event], None]:
         """The batches of one stream until it breaks. Events of one revision may come in fragments."""
-        stream = member.watch()
+        path, request, response = wire.WATCH
         create = wire.WatchCreateRequest(
             key=prefix.encode() or b"\0",
             range_end=_prefix_end(prefix.encode()),
             start_revision=revision,
             fragment=True,
         )
+        stream, connection = await member.stream(path, request(create_request=create).SerializeToString())
         pending: list[Event] = []
         try:
-            await stream.write(wire.WatchRequest(create_request=create))
-            while (answer := await stream.read()) is not _EOF:
-                if answer.compact_revision:
-                    raise Compacted(int(answer.compact_revision))
-                if answer.canceled:
-                    raise StorageError(f"etcd cancelled the watch: {answer.cancel_reason}")
-                pending += map(_event, answer.events)
+            async for messages in stream.batches():
+                for answer in map(response.FromString, messages):
+                    if answer.compact_revision:
+                        raise Compacted(int(answer.compact_revision))
+                    if answer.canceled:
+                        raise StorageError(f"etcd cancelled the watch: {answer.cancel_reason}")
+                    pending += map(_event, answer.events)
                 if pending and not answer.fragment:
                     batch, pending = pending, []
                     yield batch
         finally:
-            stream.cancel()
+            rpc.end(stream, connection)
 
     async def close(self) -> None:
         """See the contract."""
         self._closed = True
         for member in self._members:
-            await member.channel.close(None)
+            await member.close()
 
 
 def _key_value(kv: Any) -> KeyValue:
@@ -269,16 +240,15 @@ def _mismatch(checks: Mapping[str, int], answer: Any) -> Mismatch:
     raise AssertionError("a failed transaction has a failed check")
 
 
-def _never_sent(error: grpc.aio.AioRpcError) -> bool:
-    """Whether the request surely did not reach the server: there was no connection."""
-    details = (error.details() or "").lower()
-    return error.code() is grpc.StatusCode.UNAVAILABLE and (
-        "failed to connect" in details or "connection refused" in details
-    )
+def _meaning(error: RpcError) -> StorageError:
+    if error.code == OUT_OF_RANGE:
+        return FutureRevision(error.details) if "future" in error.details else Compacted()
+    return Unavailable(error.details) if error.code == INTERNAL else StorageError(error.details)
 
 
-def _meaning(error: grpc.aio.AioRpcError) -> StorageError:
-    details = error.details() or ""
-    if error.code() is grpc.StatusCode.OUT_OF_RANGE:
-        return FutureRevision(details) if "future" in details else Compacted()
-    return Unavailable(details) if error.code() is grpc.StatusCode.INTERNAL else StorageError(details)
+def _context(ca_file: Path | None, cert_file: Path | None, key_file: Path | None) -> ssl.SSLContext:
+    context = ssl.create_default_context(cafile=ca_file)
+    context.set_alpn_protocols(["h2"])
+    if cert_file is not None:
+        context.load_cert_chain(cert_file, key_file)
+    return context

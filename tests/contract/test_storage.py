@@ -31,6 +31,13 @@ async def test_created_value_is_read_back_with_its_revision(storage: Storage, ro
     assert await storage.get(root + "b") is None
 
 
+async def test_large_values_side_by_side_are_read_back(storage: Storage, root: str) -> None:
+    values = {root + name: name.encode() * 1_000_000 for name in "abcd"}
+    await asyncio.gather(*(create(storage, key, value) for key, value in values.items()))
+    page = await storage.list(root)
+    assert {kv.key: kv.value for kv in page.items} == values
+
+
 async def test_creating_an_existing_key_tells_what_is_there(storage: Storage, root: str) -> None:
     revision = await create(storage, root + "a", b"1")
     with pytest.raises(Mismatch) as refused:
