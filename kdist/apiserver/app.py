@@ -20,6 +20,7 @@ from kdist.apiserver.authz.impersonation import impersonate
 from kdist.apiserver.call import Call
 from kdist.apiserver.core import Core
 from kdist.apiserver.request import ClientGone, Message, Receive, Request, Scope, Send
+from kdist.storage.interface import Unreadable
 from kdist.telemetry import log
 
 _log = log.get(__name__)
@@ -53,6 +54,9 @@ class Application:
             await self._serve(request, started.send)
         except ApiError as error:
             await self._refuse(request, started, error)
+        except Unreadable as error:
+            told = errors.InternalError(f"Internal error occurred: {error}")
+            await self._refuse(request, started, told)
         except ClientGone:
             return
         except Exception as error:  # noqa: BLE001 - the supervisor of every request

@@ -7,7 +7,7 @@ import ssl
 from collections.abc import Coroutine
 from typing import Any
 
-from kdist.apiserver import tls
+from kdist.apiserver import encryption, tls
 from kdist.apiserver.core import Core
 from kdist.storage.interface import Storage, StorageError
 from kdist.telemetry import log
@@ -18,6 +18,8 @@ _log = log.get(__name__)
 def of(core: Core, address: str, port: int, context: ssl.SSLContext) -> dict[str, Coroutine[Any, Any, None]]:
     """The endless works of a server, by name."""
     works: dict[str, Coroutine[Any, Any, None]] = {"tls": tls.keep_current(context, core.settings)}
+    if core.settings.encryption_provider_config_automatic_reload:
+        works["encryption-config"] = encryption.keep_current(core.hub, core.settings)
     if core.settings.etcd_compaction_interval > 0:
         works["compaction"] = compact_forever(core.storage, core.settings.etcd_compaction_interval)
     return works

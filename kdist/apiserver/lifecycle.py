@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from kdist.api.errors import ApiError
 from kdist.api.scheme import Scheme
-from kdist.apiserver import background, periphery, tls
+from kdist.apiserver import background, encryption, periphery, tls
 from kdist.apiserver.admission import default_chain
 from kdist.apiserver.admission.webhooks import MutatingWebhooks, ValidatingWebhooks, WebhookClient
 from kdist.apiserver.allocators import open_allocator
@@ -94,7 +94,9 @@ class ApiServer:
         self._listener = listener or bind(settings.bind_address, settings.secure_port)
         self.port: int = self._listener.getsockname()[1]
         self.address = advertised_address(settings)
-        self.core = Core(settings, Scheme.load(settings.api_level), storage or open_storage(settings))
+        scheme = Scheme.load(settings.api_level)
+        backend = encryption.around(storage or open_storage(settings), settings, scheme)
+        self.core = Core(settings, scheme, backend)
         self.context, self.ca_pem = tls.server_context(settings, [self.address])
         self._reader = CacheReader(self.core)
         self._writer = RegistryWriter(self.core)

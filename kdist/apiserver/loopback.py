@@ -26,7 +26,10 @@ from kdist.apiserver.call import copy
 from kdist.apiserver.core import Core
 from kdist.apiserver.ports import Changed
 from kdist.apiserver.store import Store
-from kdist.storage.watchcache import Change, WatchCache
+from kdist.storage.watchcache import BrokenEntry, Change, WatchCache
+from kdist.telemetry import log
+
+_log = log.get(__name__)
 
 # What authentication and admission look up by name, besides what they follow by on_change.
 _LOOKED_UP = (
@@ -112,6 +115,9 @@ class CacheReader:
 
         def changed(change: Change) -> None:
             namespace, name = store.resource_key(change.key)
+            if isinstance(change.after, BrokenEntry):  # what was known of it goes on to hold
+                _log.error("an object cannot be read", key=change.key, error=change.after.error)
+                return
             callback(namespace, name, store.read(change.after) if change.after else None)
 
         cache.listen(changed)

@@ -47,6 +47,11 @@ INFLIGHT = Gauge(
 )
 LONG_RUNNING = Gauge("apiserver_longrunning_requests", "Watches and streams now open.", _LABELS)
 OBJECTS = Gauge("apiserver_storage_objects", "Stored objects of the resources in use.", ("resource",))
+ENCRYPTION_RELOADS = Counter(
+    "apiserver_encryption_config_controller_automatic_reloads",
+    "Reloads of the encryption configuration by outcome.",
+    ("status",),
+)
 BUILD = Gauge(
     "kubernetes_build_info", "Always 1; the labels tell the version.", ("major", "minor", "git_version")
 )

@@ -260,7 +260,8 @@ class Pipeline:
             released = self._companions.released(new, old)
         managed.drop_unchanged_times(new, old)
         new["metadata"]["resourceVersion"] = old["metadata"]["resourceVersion"]
-        if new == old or act.dry_run:
+        unchanged = new == old and not await self.store.is_outdated(meta.namespace(old), meta.name(old))
+        if unchanged or act.dry_run:
             outcome.append(self.store.result(new, self.store.encode(new), current.revision))
             return None
         value = self.store.encode(new)

@@ -20,9 +20,10 @@ from kdist.apiserver import conversion
 from kdist.apiserver.registry import Strategy
 from kdist.storage import body as bodies
 from kdist.storage import interface as storage
+from kdist.storage.encryption import EncryptedStorage
 from kdist.storage.hub import Hub
 from kdist.storage.interface import KeyValue, Write
-from kdist.storage.watchcache import Entry, WatchCache
+from kdist.storage.watchcache import BrokenEntry, Entry, WatchCache
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,8 @@ def storage_errors() -> Iterator[None]:
     """Turn storage's errors into the API's."""
     try:
         yield
+    except storage.Unreadable as error:
+        raise errors.InternalError(f"Internal error occurred: {error}") from error
     except storage.Unavailable as error:
         raise ServiceUnavailable(
             f"storage is unavailable: {error}", details={"retryAfterSeconds": 1}
@@ -142,7 +145,16 @@ class Store:
     async def cached_value(self, namespace: str, name: str) -> KeyValue | None:
         """The possibly stale state to begin a guaranteed update with; None to begin with a read."""
         entry = (await self.cache()).get(self.key(namespace, name))
-        return KeyValue(entry.key, entry.body, entry.revision) if entry else None
+        if entry is None or isinstance(entry, BrokenEntry):
+            return None
+        return KeyValue(entry.key, entry.body, entry.revision)
+
+    async def is_outdated(self, namespace: str, name: str) -> bool:
+        """Whether an object should be written anew without a change: its encryption is not today's."""
+        if not isinstance(self.hub.storage, EncryptedStorage):
+            return False
+        stored = await self.hub.storage.get(self.key(namespace, name))
+        return stored is not None and stored.outdated
 
     # ----- writing
 

@@ -21,6 +21,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "csi-local": ("kdist.cli.csi_local", "Run the local storage driver and its sidecar."),
     "dev": ("kdist.cli.dev", "Run a whole control plane locally, without root or containers."),
     "dns": ("kdist.cli.dns", "Feed cluster records to unbound."),
+    "encryption": ("kdist.cli.encryption", "Exchange keys of encryption at rest, rewrite what is stored."),
     "lab": ("kdist.cli.lab", "Make throw-away hosts on this machine."),
     "net": ("kdist.cli.net", "Run the pod network on this host."),
     "pki": ("kdist.cli.pki", "Inspect the certificates of a host."),

@@ -33,6 +33,14 @@ class ApiServerSettings:
         300.0, help="Seconds between compactions: how long old revisions can be read. 0 turns them off."
     )
 
+    encryption_provider_config: Path | None = option(
+        None,
+        help="EncryptionConfiguration file: which resources are encrypted in storage. Default: none are.",
+    )
+    encryption_provider_config_automatic_reload: bool = option(
+        False, help="Whether a changed encryption configuration takes effect without a restart."
+    )
+
     client_ca_file: Path | None = option(
         None, help="CA bundle (PEM) whose client certificates authenticate users. Default: none are accepted."
     )

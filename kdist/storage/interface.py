@@ -36,13 +36,27 @@ class FutureRevision(StorageError):
     """The revision asked for does not exist yet."""
 
 
+class Unreadable(StorageError):
+    """A value is there but cannot be read, for example because its encryption key is not known."""
+
+    def __init__(self, key: str, why: str) -> None:
+        super().__init__(f'unable to transform key "{key}": {why}')
+        self.key = key
+
+
 @dataclass(frozen=True, slots=True)
 class KeyValue:
-    """A stored value and the revision that wrote it."""
+    """A stored value and the revision that wrote it.
+
+    ``error`` says why the value cannot be read, and is empty when it can; an ``outdated`` value should be
+    written anew even without a change (:mod:`kdist.storage.encryption`).
+    """
 
     key: str
     value: bytes
     revision: int
+    error: str = ""
+    outdated: bool = False
 
 
 class Mismatch(StorageError):
@@ -64,11 +78,12 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One key written (``value``) or deleted (``value`` is None) at ``revision``."""
+    """One key written (``value``) or deleted (``value`` is None) at ``revision``; ``error`` as in KeyValue."""
 
     key: str
     value: bytes | None
     revision: int
+    error: str = ""
 
 
 class Storage(Protocol):
@@ -150,10 +165,13 @@ async def guaranteed_update(
     """Compare and swap until ``attempt`` wins. Returns the revision written, or None when it wrote nothing.
 
     ``cached`` saves the first read; the attempt is told that it may be stale. Errors of the attempt end
-    the loop, except :class:`Suspect` on stale state. Raises :class:`Mismatch` only for companion keys.
+    the loop, except :class:`Suspect` on stale state. Raises :class:`Mismatch` only for companion keys, and
+    :class:`Unreadable` when what is there cannot be read.
     """
     current, fresh = (cached, False) if cached else (await storage.get(key), True)
     while True:
+        if current is not None and current.error:
+            raise Unreadable(key, current.error)
         try:
             write = await attempt(current, fresh)
         except Suspect:

@@ -17,7 +17,7 @@ from typing import Any
 import orjson
 
 from kdist.storage import body as bodies
-from kdist.storage.interface import Compacted, Event, KeyValue
+from kdist.storage.interface import Compacted, Event, KeyValue, Unreadable
 
 Labels = Mapping[str, str]
 # object -> its selectable fields
@@ -38,6 +38,21 @@ class Entry:
     def __init__(self, key: str, body: bytes, revision: int, labels: Labels, fields: Labels) -> None:
         self.key, self.body, self.revision = key, body, revision
         self.labels, self.fields = labels, fields
+
+
+class BrokenEntry(Entry):
+    """An object whose value cannot be read: whoever wants its body is told why."""
+
+    __slots__ = ("error",)
+
+    def __init__(self, key: str, revision: int, error: str) -> None:
+        self.key, self.revision, self.error = key, revision, error
+        self.labels = self.fields = _NO_LABELS
+
+    @property
+    def body(self) -> bytes:  # type: ignore[override]
+        """Raises Unreadable."""
+        raise Unreadable(self.key, self.error)
 
 
 class Change:
@@ -136,6 +151,7 @@ class WatchCache:
         self._watchers: dict[str, set[Watcher]] = {}
         self._listeners: list[Callable[[Change], None]] = []
         self._early: list[Event] = []  # arrived while the first list was under way
+        self._broken: set[str] = set()  # keys whose values cannot be read
 
     # ----- feeding (the hub's side)
 
@@ -145,7 +161,7 @@ class WatchCache:
         wanted = {kv.key: kv for kv in items}
         gone = [Event(key, None, revision) for key in self._entries if key not in wanted]
         changed = [
-            Event(kv.key, kv.value, kv.revision)
+            Event(kv.key, kv.value, kv.revision, kv.error)
             for kv in items
             if (have := self._entries.get(kv.key)) is None or have.revision != kv.revision
         ]
@@ -177,22 +193,40 @@ class WatchCache:
             self._notify(change)
         self._trim(now)
 
+    @property
+    def broken(self) -> frozenset[str]:
+        """Keys of the objects whose values cannot be read."""
+        return frozenset(self._broken)
+
+    def mend(self, stored: KeyValue) -> None:
+        """Take in a value that can be read now, unless another one has come meanwhile."""
+        have = self._entries.get(stored.key)
+        if stored.error or stored.key not in self._broken or have is None or have.revision != stored.revision:
+            return
+        self._notify(self._store(Event(stored.key, stored.value, stored.revision), 0.0))
+
     def _store(self, event: Event, now: float) -> Change:
         before = self._entries.get(event.key)
         after = None
         if event.value is not None:
-            after = self._entries[event.key] = self._entry(event.key, event.value, event.revision)
+            after = self._entries[event.key] = self._entry(event)
             if before is None:
                 insort(self._keys, event.key)
         elif before is not None:
             del self._entries[event.key]
             del self._keys[bisect_left(self._keys, event.key)]
+        if event.error or self._broken:
+            (self._broken.add if event.error else self._broken.discard)(event.key)
         return Change(event.key, event.revision, before, after, now)
 
-    def _entry(self, key: str, value: bytes, revision: int) -> Entry:
-        obj = orjson.loads(value)
+    def _entry(self, event: Event) -> Entry:
+        if event.error:
+            return BrokenEntry(event.key, event.revision, event.error)
+        assert event.value is not None
+        obj = orjson.loads(event.value)
         labels = obj["metadata"].get("labels") or _NO_LABELS
-        return Entry(key, bodies.with_revision(value, revision), revision, labels, self._fields_of(obj))
+        body = bodies.with_revision(event.value, event.revision)
+        return Entry(event.key, body, event.revision, labels, self._fields_of(obj))
 
     def _trim(self, now: float) -> None:
         window = self._window
@@ -204,7 +238,10 @@ class WatchCache:
         namespace, slash, _ = relative.rpartition("/")
         for scope in ("", namespace + slash, relative) if slash else ("", relative):
             for watcher in self._watchers.get(scope, ()):
-                watcher.offer(change)
+                if isinstance(change.after, BrokenEntry):  # not to be taken for a deletion
+                    watcher.end(Unreadable(change.key, change.after.error))
+                else:
+                    watcher.offer(change)
 
     def _notify(self, change: Change) -> None:
         for listener in self._listeners:
@@ -220,11 +257,22 @@ class WatchCache:
         return len(self._entries)
 
     def entries(self, scope: str = "", *, after: str = "") -> Iterator[Entry]:
-        """Entries in key order below ``scope`` (``""`` or ``"namespace/"``), beyond the key ``after``."""
+        """Entries in key order below ``scope`` (``""`` or ``"namespace/"``), beyond the key ``after``.
+
+        Raises :class:`Unreadable` for the first one that cannot be read: a list without it would be a lie.
+        """
+        if self._broken:
+            self._refuse_broken(self.prefix + scope)
         first, last = self._range(scope, after)
         entries = self._entries
         for key in self._keys[first:last]:
             yield entries[key]
+
+    def _refuse_broken(self, low: str) -> None:
+        for key in sorted(self._broken):
+            broken = self._entries[key]
+            if key.startswith(low) and isinstance(broken, BrokenEntry):
+                raise Unreadable(key, broken.error)
 
     def _range(self, scope: str, after: str) -> tuple[int, int]:
         low = self.prefix + scope
@@ -305,6 +353,6 @@ class WatchCache:
 
     def listen(self, listener: Callable[[Change], None]) -> None:
         """Call ``listener`` for every object there is, then for every change. It must not block."""
-        for entry in self.entries():
+        for entry in self._entries.values():
             listener(Change(entry.key, entry.revision, None, entry, 0.0))
         self._listeners.append(listener)

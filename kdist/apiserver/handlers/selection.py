@@ -14,7 +14,8 @@ from kdist.api.selectors import (
     parse_label_selector,
 )
 from kdist.apiserver.call import Call
-from kdist.storage.watchcache import Entry, WatchCache
+from kdist.storage.interface import Unreadable
+from kdist.storage.watchcache import BrokenEntry, Entry, WatchCache
 
 _NAME, _NAMESPACE = "metadata.name", "metadata.namespace"
 
@@ -34,6 +35,8 @@ class Selection:
         """The entries within the scope, in order."""
         if self.scope and not self.scope.endswith("/"):
             entry = cache.get(cache.prefix + self.scope)
+            if isinstance(entry, BrokenEntry):  # it has no fields to match by
+                raise Unreadable(entry.key, entry.error)
             return [entry] if entry else []
         return list(cache.entries(self.scope))
 

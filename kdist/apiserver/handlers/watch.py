@@ -13,14 +13,14 @@ from collections.abc import Callable
 
 import orjson
 
-from kdist.api.errors import ApiError, BadRequest, Expired
+from kdist.api.errors import ApiError, BadRequest, Expired, InternalError
 from kdist.api.meta import Obj
 from kdist.apiserver import answers, negotiation
 from kdist.apiserver.call import Call, partial_metadata
 from kdist.apiserver.handlers import selection
 from kdist.apiserver.handlers.read import cache_at_least, parse_version
 from kdist.apiserver.handlers.selection import Selection
-from kdist.storage.interface import Compacted
+from kdist.storage.interface import Compacted, Unreadable
 from kdist.storage.watchcache import Change, WatchCache, Watcher, watch_frame
 
 BATCH_SECONDS = 0.005
@@ -50,6 +50,8 @@ async def watch(call: Call) -> None:
         if initial or version in ("", "0"):
             await stream.initial(selected, initial)
         await stream.follow(watcher, _timeout(call))
+    except Unreadable as error:
+        await stream.fail(_unreadable(error))
     finally:
         cache.unwatch(watcher)
 
@@ -74,6 +76,10 @@ def _open(cache: WatchCache, selected: Selection, version: str, initial: bool) -
 
 def _too_old(version: str, error: Compacted) -> Expired:
     return Expired(f"too old resource version: {version} ({error.oldest})")
+
+
+def _unreadable(error: Unreadable) -> InternalError:
+    return InternalError(f"Internal error occurred: {error}")
 
 
 def _timeout(call: Call) -> float:
@@ -168,6 +174,9 @@ class _Stream:
     async def _finish(self, watcher: Watcher) -> None:
         if isinstance(watcher.error, Compacted):
             await self.fail(_too_old(str(self._sent), watcher.error))
+            return
+        if isinstance(watcher.error, Unreadable):
+            await self.fail(_unreadable(watcher.error))
             return
         tail = b""
         if self._bookmarks and watcher.error is None:
