@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import importlib.util
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -64,6 +64,7 @@ class Scheme:
         self._custom: dict[GroupVersionKind, Schema] = {}
         #: Counts the changes of what is served, for whoever keeps something made of it.
         self.changes = 0
+        self._listeners: list[Callable[[], None]] = []
         for resource in resources:
             if self._serves(resource):
                 self._add(_of_level(resource, level))
@@ -127,7 +128,7 @@ class Scheme:
         """Serve a custom resource from now on."""
         self._add(resource)
         self._custom[resource.group, resource.version, resource.kind] = schema
-        self.changes += 1
+        self._changed()
 
     def is_custom(self, resource: Resource) -> bool:
         """Whether a resource was registered, not built in."""
@@ -138,7 +139,16 @@ class Scheme:
         self._by_path.pop((resource.group, resource.version, resource.plural), None)
         self._by_kind.pop((resource.group, resource.version, resource.kind), None)
         self._custom.pop((resource.group, resource.version, resource.kind), None)
+        self._changed()
+
+    def on_change(self, callback: Callable[[], None]) -> None:
+        """Call back after every change of what is served."""
+        self._listeners.append(callback)
+
+    def _changed(self) -> None:
         self.changes += 1
+        for listener in self._listeners:
+            listener()
 
     # ----- types
 

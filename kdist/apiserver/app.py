@@ -15,6 +15,7 @@ from typing import Any
 from kdist.api import errors
 from kdist.api.errors import ApiError, NotFound, ServiceUnavailable, Unauthorized
 from kdist.apiserver import answers, metrics, router
+from kdist.apiserver.aggregation.proxying import proxy
 from kdist.apiserver.authz import Attributes
 from kdist.apiserver.authz.impersonation import impersonate
 from kdist.apiserver.call import Call
@@ -82,16 +83,18 @@ class Application:
         if core.stopping.is_set() and not info.path.startswith(("/livez", "/readyz", "/healthz")):
             raise ServiceUnavailable("the server is shutting down", details={"retryAfterSeconds": 1})
         self._admit_user(request)
-        if not info.is_resource:
+        backend = core.aggregation.backend_for(info)
+        if backend is None and not info.is_resource:
             request.scope["state"]["user"] = request.user
             await self._periphery(request.scope, request.receive, send)
             return
+        work = self._call(request, send) if backend is None else proxy(core, request, send, backend)
         if is_long_running(request):
-            await self._call(request, send)
+            await work
             return
         try:
             async with asyncio.timeout(core.settings.request_timeout):
-                await self._call(request, send)
+                await work
         except TimeoutError as error:
             raise errors.Timeout("request did not complete within the allowed duration") from error
 

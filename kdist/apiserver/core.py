@@ -20,6 +20,7 @@ from kdist.storage.hub import Hub
 from kdist.storage.interface import Storage
 
 if TYPE_CHECKING:
+    from kdist.apiserver.aggregation.layer import Aggregation
     from kdist.apiserver.authn import Authenticator
     from kdist.apiserver.authn.keys import KeySet
     from kdist.apiserver.authn.tokenrequest import TokenIssuer
@@ -37,6 +38,7 @@ class Core:
     authorizer: Authorizer
     token_keys: KeySet
     token_issuer: TokenIssuer
+    aggregation: Aggregation
 
     def __init__(self, settings: ApiServerSettings, scheme: Scheme, storage: Storage) -> None:
         self.settings = settings

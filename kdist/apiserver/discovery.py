@@ -4,13 +4,26 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from kdist.api.meta import Obj
 from kdist.api.resources import Resource, Subresource
 from kdist.api.scheme import Scheme
 
-AGGREGATED = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
+# The versions of each group, both in the order of preference; the core group has the empty name.
+Served = Mapping[str, list[str]]
+# (group, version) -> its APIVersionDiscovery when another server serves it
+Remote = Callable[[str, str], Obj | None]
+
+
+def aggregated_type(version: str) -> str:
+    """The media type of aggregated discovery in a version of its own group."""
+    return f"application/json;g=apidiscovery.k8s.io;v={version};as=APIGroupDiscoveryList"
+
+
+def _nowhere(group: str, version: str) -> None:
+    """Nothing is served elsewhere."""
 
 
 def api_versions(server_address: str) -> Obj:
@@ -22,15 +35,15 @@ def api_versions(server_address: str) -> Obj:
     }
 
 
-def api_group_list(scheme: Scheme) -> Obj:
+def api_group_list(served: Served) -> Obj:
     """``/apis``: every named group."""
-    groups = [_group(name, versions) for name, versions in scheme.groups().items() if name]
+    groups = [_group(name, versions) for name, versions in served.items() if name]
     return {"kind": "APIGroupList", "apiVersion": "v1", "groups": groups}
 
 
-def api_group(scheme: Scheme, group: str) -> Obj | None:
+def api_group(served: Served, group: str) -> Obj | None:
     """``/apis/GROUP``; None when it is not served."""
-    versions = scheme.groups().get(group)
+    versions = served.get(group)
     return {"kind": "APIGroup", "apiVersion": "v1", **_group(group, versions)} if versions else None
 
 
@@ -97,34 +110,37 @@ def _same_group(resource: Resource, sub: Subresource) -> bool:
     return (resource.group, resource.version) == (sub.group, sub.version)
 
 
-def aggregated(scheme: Scheme, *, core: bool) -> Obj:
-    """``/api`` (``core``) or ``/apis`` as one APIGroupDiscoveryList with everything in it."""
+def aggregated(
+    scheme: Scheme, served: Served, *, core: bool, remote: Remote = _nowhere, version: str = "v2"
+) -> Obj:
+    """``/api`` (``core``) or ``/apis`` as one APIGroupDiscoveryList with everything in it.
+
+    ``remote`` answers for the groups and versions that another server serves.
+    """
     items = [
-        _discovered_group(scheme, name, versions)
-        for name, versions in scheme.groups().items()
+        _discovered_group(scheme, name, versions, remote)
+        for name, versions in served.items()
         if (not name) is core
     ]
     return {
         "kind": "APIGroupDiscoveryList",
-        "apiVersion": "apidiscovery.k8s.io/v2",
+        "apiVersion": f"apidiscovery.k8s.io/{version}",
         "metadata": {},
         "items": items,
     }
 
 
-def _discovered_group(scheme: Scheme, name: str, versions: list[str]) -> Obj:
+def _discovered_group(scheme: Scheme, name: str, versions: list[str], remote: Remote) -> Obj:
     metadata: Obj = {"name": name} if name else {}
     return {
         "metadata": {**metadata, "creationTimestamp": None},
-        "versions": [
-            {
-                "version": version,
-                "resources": [_discovered(r) for r in scheme.resources_of(name, version)],
-                "freshness": "Current",
-            }
-            for version in versions
-        ],
+        "versions": [remote(name, version) or _own(scheme, name, version) for version in versions],
     }
+
+
+def _own(scheme: Scheme, group: str, version: str) -> Obj:
+    resources = [_discovered(r) for r in scheme.resources_of(group, version)]
+    return {"version": version, "resources": resources, "freshness": "Current"}
 
 
 def _kind(resource: Resource, group: str, version: str, kind: str) -> dict[str, str]:

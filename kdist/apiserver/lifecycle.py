@@ -25,6 +25,7 @@ from kdist.api.scheme import Scheme
 from kdist.apiserver import background, encryption, periphery, tls
 from kdist.apiserver.admission import default_chain
 from kdist.apiserver.admission.webhooks import MutatingWebhooks, ValidatingWebhooks, WebhookClient
+from kdist.apiserver.aggregation.layer import Aggregation
 from kdist.apiserver.allocators import open_allocator
 from kdist.apiserver.app import Application
 from kdist.apiserver.authn import Authenticator
@@ -102,6 +103,10 @@ class ApiServer:
         self._writer = RegistryWriter(self.core)
         self._definitions = Registration(self.core, self._reader, self._writer)
         self._definitions.follow()
+        self.core.aggregation = Aggregation(
+            self.core, self._reader, self._writer, ready=lambda: self._bootstrapped
+        )
+        self.core.aggregation.follow()
         self._compose()
         self._bootstrapped = False
         self._masters: Masters | None = None
@@ -194,6 +199,8 @@ class ApiServer:
         )
         await self._masters.try_reconcile()
         self._spawn(self._masters.run(), "masters")
+        for name, work in self.core.aggregation.works().items():
+            self._spawn(work, name)
         for name, work in background.of(self.core, self.address, self.port, self.context).items():
             self._spawn(work, name)
         _log.info("ready", url=self.url, level=self._settings.api_level)

@@ -132,14 +132,16 @@ def _about(app: FastAPI, core: Core) -> None:
 
 
 def _discovery(app: FastAPI, core: Core, address: str) -> None:
+    layer = core.aggregation
+
     def negotiated(request: Request, classic: Any, *, is_core: bool) -> Response:
-        if (
-            "g=apidiscovery.k8s.io" in request.headers.get("accept", "")
-            and "v=v2" in request.headers["accept"]
-        ):
-            body = orjson.dumps(discovery.aggregated(core.scheme, core=is_core))
-            return _tagged(request, body, discovery.AGGREGATED)
-        return _json(classic)
+        version = _discovery_version(request.headers.get("accept", ""))
+        if not version:
+            return _json(classic)
+        document = discovery.aggregated(
+            core.scheme, layer.served(), core=is_core, remote=layer.version, version=version
+        )
+        return _tagged(request, orjson.dumps(document), discovery.aggregated_type(version))
 
     @app.get("/api")
     @app.get("/api/")
@@ -149,7 +151,7 @@ def _discovery(app: FastAPI, core: Core, address: str) -> None:
     @app.get("/apis")
     @app.get("/apis/")
     async def groups(request: Request) -> Response:
-        return negotiated(request, discovery.api_group_list(core.scheme), is_core=False)
+        return negotiated(request, discovery.api_group_list(layer.served()), is_core=False)
 
     def found(document: Any) -> Response:
         if document is None:
@@ -164,7 +166,7 @@ def _discovery(app: FastAPI, core: Core, address: str) -> None:
     @app.get("/apis/{group}")
     @app.get("/apis/{group}/")
     async def group(group: str) -> Response:
-        return found(discovery.api_group(core.scheme, group))
+        return found(discovery.api_group(layer.served(), group))
 
     @app.get("/apis/{group}/{version}")
     @app.get("/apis/{group}/{version}/")
@@ -172,9 +174,28 @@ def _discovery(app: FastAPI, core: Core, address: str) -> None:
         return found(discovery.api_resource_list(core.scheme, group, version))
 
 
+def _discovery_version(accept: str) -> str:
+    """The version of aggregated discovery that a client takes before anything else; empty for classic documents."""
+    for choice in accept.split(","):
+        media_type, *pairs = (part.strip() for part in choice.split(";"))
+        parameters = dict(pair.split("=", 1) for pair in pairs if "=" in pair)
+        if media_type != JSON or "as" not in parameters:
+            if media_type in (JSON, "*/*", "application/*"):
+                return ""
+            continue
+        wanted = (parameters.get("g"), parameters["as"])
+        if wanted == ("apidiscovery.k8s.io", "APIGroupDiscoveryList") and parameters.get("v") in (
+            "v2",
+            "v2beta1",
+        ):
+            return parameters["v"]
+    return ""
+
+
 def _openapi(app: FastAPI, core: Core) -> None:
     """Documents are made when first asked for and kept compressed: few clients ever ask."""
-    documents = OpenAPI(core.scheme)
+    remote = core.aggregation.openapi
+    documents = OpenAPI(core.scheme, remote)
 
     def sent(request: Request, document: Document | None) -> Response:
         if document is None:
@@ -189,10 +210,12 @@ def _openapi(app: FastAPI, core: Core) -> None:
 
     @app.get("/openapi/v2")
     async def v2(request: Request) -> Response:
+        await remote.refresh()
         return sent(request, documents.v2())
 
     @app.get("/openapi/v3")
     async def v3_index() -> Response:
+        await remote.refresh()
         return _json(documents.v3_index())
 
     @app.get("/openapi/v3/{path:path}")

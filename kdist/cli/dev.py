@@ -165,6 +165,8 @@ def _api_server(settings: DevSettings, kubernetes: Path, port: int) -> ApiServer
         tls_cert_file=pki / "apiserver.crt",
         tls_private_key_file=pki / "apiserver.key",
         requestheader_client_ca_file=pki / "front-proxy-ca.crt",
+        proxy_client_cert_file=pki / "front-proxy-client.crt",
+        proxy_client_key_file=pki / "front-proxy-client.key",
         service_account_key_file=(str(pki / "sa.pub"),),
         service_account_signing_key_file=pki / "sa.key",
         service_cluster_ip_range=(_SERVICES,),

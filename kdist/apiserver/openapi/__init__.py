@@ -18,6 +18,7 @@ import orjson
 from kdist.api.resources import Resource
 from kdist.api.schema import Definitions
 from kdist.api.scheme import Scheme
+from kdist.apiserver.aggregation.remoteopenapi import RemoteOpenAPI, merge
 from kdist.apiserver.openapi import custom, v2, v3
 from kdist.apiserver.openapi.operations import Operation, of_resource, root
 
@@ -41,19 +42,27 @@ class Document:
 class OpenAPI:
     """The documents of one scheme, made anew when its resources have changed."""
 
-    def __init__(self, scheme: Scheme) -> None:
+    def __init__(self, scheme: Scheme, remote: RemoteOpenAPI | None = None) -> None:
         self._scheme = scheme
+        self._remote = remote
         self._documents: dict[str, Document] = {}
-        self._made_at = scheme.changes
+        self._made_at = self._changes()
+
+    def _changes(self) -> tuple[int, int]:
+        return self._scheme.changes, self._remote.changes if self._remote else 0
 
     def _definitions(self, *, v2: bool = False) -> Definitions:
         return {**self._scheme.definitions(), **custom.definitions(self._scheme, v2=v2)}
 
     def v2(self) -> Document:
         """``/openapi/v2`` as JSON."""
-        return self._kept(
-            "v2", lambda: v2.document(self._all_operations(), self._definitions(v2=True), self._level())
-        )
+        return self._kept("v2", self._whole)
+
+    def _whole(self) -> dict[str, Any]:
+        document = v2.document(self._all_operations(), self._definitions(v2=True), self._level())
+        for spec in self._remote.v2() if self._remote else ():
+            merge(document, spec)
+        return document
 
     def v3_index(self) -> dict[str, Any]:
         """``/openapi/v3``: where the document of each group and version lies; the hash changes with it."""
@@ -63,7 +72,7 @@ class OpenAPI:
             }
             for resources in self._by_root().values()
         }
-        return {"paths": paths}
+        return {"paths": {**paths, **(self._remote.v3_index() if self._remote else {})}}
 
     def v3(self, path: str) -> Document | None:
         """``/openapi/v3/PATH``, such as ``apis/apps/v1``; None when that is not served."""
@@ -107,9 +116,9 @@ class OpenAPI:
         return replace(operation, answer=name, body=name if takes_body else operation.body)
 
     def _kept(self, key: str, build: Callable[[], dict[str, Any]]) -> Document:
-        if self._made_at != self._scheme.changes:
+        if self._made_at != self._changes():
             self._documents.clear()
-            self._made_at = self._scheme.changes
+            self._made_at = self._changes()
         found = self._documents.get(key)
         if found is None:
             body = orjson.dumps(build())

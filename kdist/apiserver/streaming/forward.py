@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable, Mapping, MutableMapping
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from kdist.api.errors import ServiceUnavailable
-from kdist.apiserver.request import Request, Send
+from kdist.apiserver.request import ClientGone, Request, Send
 from kdist.apiserver.streaming.location import Location
+from kdist.apiserver.streaming.racing import first_of
 
 if TYPE_CHECKING:
     import aiohttp
@@ -61,16 +63,18 @@ class Forwarder:
         if self._session is not None:
             await self._session.close()
 
-    async def get(self, location: Location, target: str) -> aiohttp.ClientResponse:
+    async def get(
+        self, location: Location, target: str, headers: Mapping[str, str] | None = None
+    ) -> aiohttp.ClientResponse:
         """A GET whose body the caller streams and closes. ServiceUnavailable."""
-        return await self._request("GET", location, target, {}, None)
+        return await self._request("GET", location, target, headers or {}, None)
 
     async def _request(
         self,
         method: str,
         location: Location,
         target: str,
-        headers: dict[str, str],
+        headers: Mapping[str, str],
         body: AsyncIterator[bytes] | None,
     ) -> aiohttp.ClientResponse:
         import aiohttp
@@ -83,6 +87,7 @@ class Forwarder:
                 headers=headers,
                 data=body,
                 ssl=location.context if location.context is not None else True,
+                server_hostname=location.server_name or None,
                 allow_redirects=False,
             )
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
@@ -98,26 +103,93 @@ class Forwarder:
             if name.decode("latin-1") not in _NOT_SENT
         }
         headers["X-Forwarded-Uri"] = request.path
-        has_body = request.method not in ("GET", "HEAD", "OPTIONS") or request.header(b"content-length") != ""
-        if length := request.header(b"content-length"):
-            headers["Content-Length"] = length
-        body = _body(request) if has_body and length != "0" else None
+        body = _body_with_length(request, headers)
         answer = await self._request(request.method, location, target, headers, body)
         try:
             await _pass_on(send, answer, prefix, location)
         finally:
             answer.close()
 
+    async def relay(
+        self,
+        request: Request,
+        send: Send,
+        location: Location,
+        target: str,
+        *,
+        drop: tuple[str, ...],
+        extra: Iterable[tuple[str, str]],
+        stopping: asyncio.Event,
+    ) -> None:
+        """Pass a request on and its answer back, both as they are.
 
-async def _body(request: Request) -> AsyncIterator[bytes]:
-    while True:
+        Headers that begin with one of ``drop`` stay behind, ``extra`` ones go along. Ends with the answer, with the
+        client's going, or with the server's stop.
+        """
+        from multidict import CIMultiDict
+
+        headers: CIMultiDict[str] = CIMultiDict()
+        for raw_name, raw_value in request.scope["headers"]:
+            name = raw_name.decode("latin-1")
+            if name not in _NOT_SENT and not name.startswith(drop):
+                headers.add(name, raw_value.decode("latin-1"))
+        headers.extend(extra)
+        sent = asyncio.Event()
+        body = _body_with_length(request, headers, sent)
+        answer = await self._request(request.method, location, target, headers, body)
+        try:
+            await first_of(_copy_answer(send, answer), _gone(request, sent), stopping.wait())
+        finally:
+            answer.close()
+
+
+async def _copy_answer(send: Send, answer: aiohttp.ClientResponse) -> None:
+    import aiohttp
+
+    headers = [(n.lower().encode(), v.encode("latin-1")) for n, v in _end_to_end(answer)]
+    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+    try:
+        async for piece in answer.content.iter_any():
+            await send({"type": "http.response.body", "body": piece, "more_body": True})
+    except aiohttp.ClientError as error:  # too late for a status: the client sees the answer break off
+        raise ServiceUnavailable(f"the answer broke off: {error}") from error
+    await send({"type": "http.response.body", "body": b""})
+
+
+def _end_to_end(answer: aiohttp.ClientResponse) -> list[tuple[str, str]]:
+    return [(n, v) for n, v in answer.headers.items() if n.lower() not in _HOP_BY_HOP]
+
+
+async def _gone(request: Request, sent: asyncio.Event) -> None:
+    await sent.wait()  # until then what arrives belongs to the body
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+
+
+def _body_with_length(
+    request: Request, headers: MutableMapping[str, str], sent: asyncio.Event | None = None
+) -> AsyncIterator[bytes] | None:
+    """The request's body, if it has one; its length becomes a header. ``sent`` is set at its end."""
+    sent = sent or asyncio.Event()
+    has_body = request.method not in ("GET", "HEAD", "OPTIONS") or request.header(b"content-length") != ""
+    if length := request.header(b"content-length"):
+        headers["Content-Length"] = length
+    if has_body and length != "0":
+        return _body(request, sent)
+    sent.set()
+    return None
+
+
+async def _body(request: Request, sent: asyncio.Event) -> AsyncIterator[bytes]:
+    more = True
+    while more:
         message = await request.receive()
         if message["type"] != "http.request":
-            return
+            raise ClientGone
         if message["body"]:
             yield message["body"]
-        if not message.get("more_body"):
-            return
+        more = message.get("more_body", False)
+    sent.set()
 
 
 async def _pass_on(send: Send, answer: aiohttp.ClientResponse, prefix: str, location: Location) -> None:

@@ -8,11 +8,15 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Location:
-    """An endpoint to connect to; ``context`` is None for plain HTTP."""
+    """An endpoint to connect to; ``context`` is None for plain HTTP.
+
+    ``server_name`` is the name that its certificate must have, where that is not the host.
+    """
 
     host: str
     port: int
     context: ssl.SSLContext | None
+    server_name: str = ""
 
     @property
     def origin(self) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlencode
@@ -13,6 +12,7 @@ from kdist.api.meta import Obj
 from kdist.apiserver import answers
 from kdist.apiserver.call import Call
 from kdist.apiserver.streaming import agents
+from kdist.apiserver.streaming.racing import first_of
 from kdist.apiserver.streaming.tunnel import tunnel
 from kdist.apiserver.streaming.websocket import WebSocketSender
 
@@ -152,20 +152,6 @@ async def _log_by_websocket(call: Call, answer: aiohttp.ClientResponse) -> None:
 
     await first_of(copy(), sender.gone(), call.core.stopping.wait())
     await sender.close()
-
-
-async def first_of(*works: object) -> None:
-    """Run works until one ends; the others are cancelled. Errors of the one that ended are raised."""
-    tasks = [asyncio.ensure_future(work) for work in works]  # type: ignore[call-overload]
-    try:
-        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-    for task in done:
-        if error := task.exception():
-            raise error
 
 
 # ----- upgrades

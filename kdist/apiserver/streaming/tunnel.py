@@ -59,7 +59,7 @@ async def connect(location: Location) -> tuple[asyncio.StreamReader, asyncio.Str
                 location.host,
                 location.port,
                 ssl=location.context,
-                server_hostname=location.host if location.context else None,
+                server_hostname=(location.server_name or location.host) if location.context else None,
                 limit=HEAD_LIMIT,
             )
     except (OSError, ssl.SSLError, TimeoutError) as error:

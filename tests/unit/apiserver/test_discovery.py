@@ -17,7 +17,9 @@ def test_classic_and_aggregated_discovery_name_the_same_resources(scheme: Scheme
             document = discovery.api_resource_list(scheme, group, version)
             assert document is not None
             classic |= {(group, version, row["name"]) for row in document["resources"]}
-    items = [g for core in (True, False) for g in discovery.aggregated(scheme, core=core)["items"]]
+    items = [
+        g for core in (True, False) for g in discovery.aggregated(scheme, scheme.groups(), core=core)["items"]
+    ]
     aggregated = {
         (group["metadata"].get("name", ""), version["version"], name)
         for group in items
@@ -33,7 +35,7 @@ def test_classic_and_aggregated_discovery_name_the_same_resources(scheme: Scheme
 
 
 def test_what_is_not_served_is_not_described(scheme: Scheme) -> None:
-    assert discovery.api_group(scheme, "nope") is None
+    assert discovery.api_group(scheme.groups(), "nope") is None
     assert discovery.api_resource_list(scheme, "apps", "v9") is None
 
 
