@@ -7,7 +7,8 @@ it was, because a front proxy's CA must not be able to make users, nor the other
 from __future__ import annotations
 
 import functools
-from datetime import UTC, datetime
+import time
+from dataclasses import dataclass
 from pathlib import Path
 
 from cryptography import x509
@@ -28,39 +29,65 @@ def peer_certificate(scope: Scope) -> bytes | None:
     return der
 
 
+@dataclass(frozen=True, slots=True)
+class _Leaf:
+    """What a certificate of ours says: who, for how long, and whether it may be used by a client at all."""
+
+    user: User | None
+    not_before: float  # seconds since the epoch, as is the next
+    not_after: float
+    for_clients: bool
+
+
 class Authority:
     """A bundle of CA certificates and the leaves it vouches for."""
 
     def __init__(self, pem: bytes) -> None:
         self._roots = x509.load_pem_x509_certificates(pem)
         # Connections live long and send many requests: the answer per certificate is kept.
-        self.identify = functools.lru_cache(maxsize=1024)(self._identify)
+        self._leaf = functools.lru_cache(maxsize=1024)(self._read)
 
     @classmethod
     def from_file(cls, path: Path) -> Authority:
         """Load a PEM bundle. OSError or ValueError when it cannot be read."""
         return cls(path.read_bytes())
 
-    def _identify(self, der: bytes) -> x509.Certificate | None:
+    def _read(self, der: bytes) -> _Leaf | None:
         certificate = x509.load_der_x509_certificate(der)
-        return certificate if any(_issued_by(certificate, root) for root in self._roots) else None
+        if not any(_issued_by(certificate, root) for root in self._roots):
+            return None
+        return _Leaf(
+            _subject(certificate),
+            certificate.not_valid_before_utc.timestamp(),
+            certificate.not_valid_after_utc.timestamp(),
+            _for_clients(certificate),
+        )
 
     def user(self, der: bytes) -> User | None:
-        """The certificate's user, None when another CA issued it. Unauthorized when it is not valid now."""
-        certificate = self.identify(der)
-        if certificate is None:
+        """The certificate's user, None when another CA issued it. Unauthorized when it is not valid now.
+
+        Validity is checked per request: a connection may outlive its certificate.
+        """
+        leaf = self._leaf(der)
+        if leaf is None:
             return None
-        _check(certificate)
-        names = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
-        if not names:
-            return None
-        organizations = certificate.subject.get_attributes_for_oid(NameOID.ORGANIZATION_NAME)
-        credential = "X509SHA256=" + certificate.fingerprint(hashes.SHA256()).hex()
-        return User(
-            str(names[0].value),
-            groups=tuple(str(o.value) for o in organizations),
-            extra={"authentication.kubernetes.io/credential-id": (credential,)},
-        )
+        if not leaf.for_clients or not leaf.not_before <= time.time() <= leaf.not_after:
+            raise Unauthorized("Unauthorized")
+        return leaf.user
+
+
+def _subject(certificate: x509.Certificate) -> User | None:
+    """Common name and organizations as a user who has authenticated; None without a common name."""
+    names = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+    if not names:
+        return None
+    organizations = certificate.subject.get_attributes_for_oid(NameOID.ORGANIZATION_NAME)
+    credential = "X509SHA256=" + certificate.fingerprint(hashes.SHA256()).hex()
+    return User(
+        str(names[0].value),
+        groups=tuple(str(o.value) for o in organizations),
+        extra={"authentication.kubernetes.io/credential-id": (credential,)},
+    ).authenticated()
 
 
 def _issued_by(certificate: x509.Certificate, root: x509.Certificate) -> bool:
@@ -71,14 +98,9 @@ def _issued_by(certificate: x509.Certificate, root: x509.Certificate) -> bool:
     return True
 
 
-def _check(certificate: x509.Certificate) -> None:
-    """Validity is checked per request: a connection may outlive its certificate."""
-    now = datetime.now(UTC)
-    if not certificate.not_valid_before_utc <= now <= certificate.not_valid_after_utc:
-        raise Unauthorized("Unauthorized")
+def _for_clients(certificate: x509.Certificate) -> bool:
     try:
         usages = certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
     except x509.ExtensionNotFound:
-        return
-    if not {ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE} & set(usages):
-        raise Unauthorized("Unauthorized")
+        return True
+    return bool({ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE} & set(usages))
