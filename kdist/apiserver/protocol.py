@@ -6,18 +6,23 @@ Two things the stock protocol keeps to itself reach the ASGI scope's ``extension
 - ``upgrade``: present when the client asks to leave HTTP (SPDY/3.1, WebSocket). Calling it hands the connection
   over as a :class:`RawConnection`; nothing has been answered then, so a refusal can be a normal response.
 
-Written against uvicorn's httptools implementation; tests/unit/apiserver/test_server.py holds it to that.
+Requests run as :class:`kdist.apiserver.cycle.Cycle`. Written against uvicorn's httptools implementation;
+tests/unit/apiserver/serving/test_server.py holds it to that.
 """
 
 from __future__ import annotations
 
 import asyncio
+import urllib.parse
+from collections import deque
 from typing import Any, cast
 
 import httptools
+from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-CORK_LIMIT = 16 * 1024  # bytes: one TLS record; larger writes gain nothing from being joined
+from kdist.apiserver.cycle import Cycle
+
 READ_HIGH_WATER = 256 * 1024  # bytes buffered from a client before it is made to wait
 
 
@@ -84,52 +89,55 @@ class RawConnection(asyncio.Protocol):
         self._transport.close()
 
 
-class _Corked:
-    """A transport whose small writes of one turn of the loop leave as one: head and body in one TLS record."""
-
-    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
-        self._transport, self._loop = transport, loop
-        self._held: list[bytes] = []
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._transport, name)
-
-    def write(self, data: bytes) -> None:
-        """Hold small data until the loop's next turn; large data takes it along at once."""
-        if len(data) > CORK_LIMIT:
-            self.flush()
-            self._transport.write(data)
-            return
-        if not self._held:
-            self._loop.call_soon(self.flush)
-        self._held.append(data)
-
-    def flush(self) -> None:
-        """Write what is held."""
-        if self._held:
-            held, self._held = self._held, []
-            if not self._transport.is_closing():
-                self._transport.write(b"".join(held))
-
-    def close(self) -> None:
-        """Close after everything was written."""
-        self.flush()
-        self._transport.close()
-
-
 class Protocol(HttpToolsProtocol):
     """One client connection."""
 
+    cycle: Cycle | None  # type: ignore[assignment]  # where uvicorn has its own kind
     _certificate: bytes | None = None
     _head: bytes = b""
     _upgrading = False
+    _idle_since = 0.0
+    _idle_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Called by the transport, after the TLS handshake."""
         super().connection_made(transport)
-        self.transport = cast(asyncio.Transport, _Corked(transport, self.loop))
         tls = transport.get_extra_info("ssl_object")
         self._certificate = tls.getpeercert(binary_form=True) if tls is not None else None
+        self._queued: deque[Cycle] = deque()
+        self._idle_since = self.loop.time()
+        self._idle_timer = self.loop.call_later(self.timeout_keep_alive, self._close_if_idle)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Called by the transport: whoever still answers learns that nobody listens."""
+        self.connections.discard(self)
+        if self._idle_timer is not None:
+            self._idle_timer.cancel()
+        if self.cycle is not None:
+            self.cycle.disconnected = self.cycle.disconnected or not self.cycle.response_complete
+            self.cycle.wake()
+        for cycle in self._queued:
+            cycle.disconnected = True
+        self.flow.resume_writing()
+        if exc is None:
+            self.transport.close()
+        self.parser = None  # type: ignore[assignment]
+
+    def _close_if_idle(self) -> None:
+        """One timer per connection, not one per request: look how long nothing has happened."""
+        if self.transport.is_closing():
+            return
+        idle = 0.0 if self._is_busy else self.loop.time() - self._idle_since
+        if idle >= self.timeout_keep_alive:
+            self.transport.close()
+        else:
+            self._idle_timer = self.loop.call_later(self.timeout_keep_alive - idle, self._close_if_idle)
+
+    @property
+    def _is_busy(self) -> bool:
+        return self.cycle is not None and not self.cycle.response_complete
+
+    # ----- the parser's callbacks
 
     def on_message_begin(self) -> None:
         """Called by the parser."""
@@ -137,14 +145,69 @@ class Protocol(HttpToolsProtocol):
         cast(dict[str, Any], self.scope)["extensions"] = {"tls": {"client_cert": self._certificate}}
 
     def on_headers_complete(self) -> None:
-        """Called by the parser: offer the upgrade before the application starts."""
-        if self.parser.should_upgrade() and self._get_upgrade() in (b"spdy/3.1", b"websocket"):
-            cast(dict[str, Any], self.scope)["extensions"]["upgrade"] = self._hand_over
-        super().on_headers_complete()
+        """Called by the parser: offer the upgrade, then let the application start."""
+        scope, parser = cast(dict[str, Any], self.scope), self.parser
+        upgrading = parser.should_upgrade() and self._get_upgrade() in (b"spdy/3.1", b"websocket")
+        if upgrading:
+            scope["extensions"]["upgrade"] = self._hand_over
+        version = scope["http_version"] = parser.get_http_version()
+        scope["method"] = parser.get_method().decode("ascii")
+        url = httptools.parse_url(self.url)
+        path = url.path.decode("ascii")
+        scope["path"] = urllib.parse.unquote(path) if "%" in path else path
+        scope["raw_path"], scope["query_string"] = url.path, url.query or b""
+        waiting = self._is_busy
+        cycle = Cycle(
+            scope,
+            self.transport,
+            self.flow,
+            defaults=self.server_state.default_headers,
+            keep_alive=version != "1.0" and parser.should_keep_alive(),
+            expects_continue=self.expect_100_continue,
+            on_end=self.on_response_complete,
+        )
+        self.cycle = cycle
+        if waiting:  # pipelined: one after the other
+            self.flow.pause_reading()
+            self._queued.appendleft(cycle)
+        else:
+            self._run(cycle)
+
+    def _run(self, cycle: Cycle) -> None:
+        task = self.loop.create_task(cycle.run(self.app))
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
+
+    def on_body(self, body: bytes) -> None:
+        """Called by the parser."""
+        cycle = self.cycle
+        if cycle is None or cycle.response_complete:
+            return
+        cycle.body += body
+        if len(cycle.body) > HIGH_WATER_LIMIT:
+            self.flow.pause_reading()
+        cycle.wake()
+
+    def on_message_complete(self) -> None:
+        """Called by the parser."""
+        if self.cycle is not None:
+            self.cycle.more_body = False
+            self.cycle.wake()
+
+    def on_response_complete(self) -> None:
+        """Called by the cycle: read on, or begin with what the client has sent meanwhile."""
+        self._idle_since = self.loop.time()
+        self.server_state.total_requests += 1
+        if self.transport.is_closing():
+            return
+        self.flow.resume_reading()
+        if self._queued:
+            self._run(self._queued.pop())
+
+    # ----- the transport's callbacks
 
     def data_received(self, data: bytes) -> None:
         """Called by the transport: bytes after an upgrade request belong to the new protocol."""
-        self._unset_keepalive_if_required()
         if self._head or self._upgrading:
             self._head += data
             return
@@ -152,7 +215,8 @@ class Protocol(HttpToolsProtocol):
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
             self._upgrading = True
-            self.cycle.keep_alive = False  # the parser cannot go on after it
+            if self.cycle is not None:
+                self.cycle.keep_alive = False  # the parser cannot go on after it
             self._head = data[upgrade.args[0] :]
         except httptools.HttpParserError:
             self.send_400_response("Invalid HTTP request received.")
@@ -160,6 +224,9 @@ class Protocol(HttpToolsProtocol):
     def _hand_over(self) -> RawConnection:
         raw = RawConnection(self.transport, self._head)
         self.connections.discard(self)
-        self.cycle.disconnected = True  # the cycle neither answers nor complains any more
+        if self._idle_timer is not None:
+            self._idle_timer.cancel()
+        if self.cycle is not None:
+            self.cycle.disconnected = True  # the cycle neither answers nor complains any more
         self.transport.set_protocol(raw)
         return raw
