@@ -16,6 +16,8 @@ from kdist.apiserver.request import Request, Send
 GZIP_FROM = 128 * 1024  # bytes, upstream's threshold: smaller answers cost more than they save
 CHUNK = 256 * 1024  # bytes per write: larger TLS writes stall the loop
 Headers = list[tuple[bytes, bytes]]
+_JSON_TYPE = (b"content-type", JSON.encode())
+_UNCACHED = (b"cache-control", b"no-cache, private")
 
 
 def render(obj: Any, form: Form = PLAIN, *, pretty: bool = False) -> bytes:
@@ -32,12 +34,14 @@ def head(
 ) -> dict[str, Any]:
     """The ``http.response.start`` message; warnings that were gathered become headers."""
     headers: Headers = [
-        (b"content-type", content_type.encode()),
-        (b"cache-control", b"no-cache, private"),
-        (b"audit-id", request.audit_id.encode()),
+        _JSON_TYPE if content_type is JSON else (b"content-type", content_type.encode()),
+        _UNCACHED,
+        (b"audit-id", request.audit_id.encode("latin-1")),
     ]
-    headers += [(name.encode(), value.encode("latin-1", "replace")) for name, value in extra]
-    headers += [(b"warning", b'299 - "%b"' % _quoted(text)) for text in request.warnings]
+    if extra:
+        headers += [(name.encode(), value.encode("latin-1", "replace")) for name, value in extra]
+    if request.warnings:
+        headers += [(b"warning", b'299 - "%b"' % _quoted(text)) for text in request.warnings]
     return {"type": "http.response.start", "status": status, "headers": headers}
 
 

@@ -7,9 +7,7 @@ raised on the way becomes a Status.
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from kdist.api import errors
@@ -26,7 +24,6 @@ from kdist.telemetry import log
 
 _log = log.get(__name__)
 App = Callable[[Any, Any, Any], Awaitable[None]]  # any ASGI application
-LONG_RUNNING_SUBRESOURCES = frozenset({"log", "exec", "attach", "portforward", "proxy"})
 # Health must be readable without credentials and without storage: probes and load balancers have none.
 PUBLIC_PATHS = frozenset({"/healthz", "/livez", "/readyz", "/version", "/version/"})
 
@@ -44,13 +41,19 @@ class Application:
             await self._periphery(scope, receive, send)
             return
         request = Request(scope, receive)
-        observed = _Observed(request, send)
-        with observed.running():
-            await self._answer(request, observed.send)
+        info = request.info
+        if info.plural:
+            request.resource = self._core.scheme.by_path(info.group, info.version, info.plural)
+        answer = _Answer(send)
+        series = _series(request)
+        begun = series.begin()
+        try:
+            await self._answer(request, answer)
+        finally:
+            series.end(begun, answer.code, request.query.get("dryRun"))
 
-    async def _answer(self, request: Request, send: Send) -> None:
+    async def _answer(self, request: Request, started: _Answer) -> None:
         """Serve the request; every error becomes a Status, a defect a logged 500."""
-        started = _Started(send)
         try:
             await self._serve(request, started.send)
         except ApiError as error:
@@ -72,8 +75,8 @@ class Application:
             await self._refuse(request, started, errors.InternalError(text))
 
     @staticmethod
-    async def _refuse(request: Request, started: _Started, error: ApiError) -> None:
-        if started.headers_sent:  # too late for a status code: the client sees the answer break off
+    async def _refuse(request: Request, started: _Answer, error: ApiError) -> None:
+        if started.code:  # too late for a status code: the client sees the answer break off
             _log.warning("answer broke off", path=request.path, error=error.message)
             raise error
         await answers.send_error(request, started.send, error)
@@ -89,7 +92,8 @@ class Application:
             await self._periphery(request.scope, request.receive, send)
             return
         work = self._call(request, send) if backend is None else proxy(core, request, send, backend)
-        if is_long_running(request):
+        # One object from the cache waits for storage only, which has a time limit of its own.
+        if info.is_long_running or (info.verb == "get" and backend is None):
             await work
             return
         try:
@@ -126,7 +130,7 @@ class Application:
 
     async def _call(self, request: Request, send: Send) -> None:
         info, scheme = request.info, self._core.scheme
-        resource = scheme.by_path(info.group, info.version, info.plural)
+        resource = request.resource
         handler = router.route(resource, info) if resource is not None else None
         if resource is not None and handler is not None:
             await handler(Call(self._core, request, send, resource))
@@ -149,57 +153,27 @@ async def not_found(request: Request, send: Send) -> None:
     )
 
 
-def is_long_running(request: Request) -> bool:
-    """Whether the request may outlive the request timeout: watches, and streams to agents."""
-    info = request.info
-    return info.verb == "watch" or info.subresource in LONG_RUNNING_SUBRESOURCES
+class _Answer:
+    """Where an answer goes; knows its status code, 0 before it has begun."""
 
-
-class _Started:
-    """Knows whether an answer has begun."""
+    __slots__ = ("_send", "code")
 
     def __init__(self, send: Send) -> None:
         self._send = send
-        self.headers_sent = False
-
-    async def send(self, message: Message) -> None:
-        self.headers_sent = True
-        await self._send(message)
-
-
-class _Observed:
-    """Counts and times a request by its answer."""
-
-    def __init__(self, request: Request, send: Send) -> None:
-        self._request, self._send = request, send
-        self._code = 0
+        self.code = 0
 
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
-            self._code = message["status"]
+            self.code = message["status"]
         await self._send(message)
 
-    def _labels(self) -> tuple[str, ...]:
-        info = self._request.info
-        if not info.is_resource:
-            return info.verb.upper(), "", "", "", "", ""
-        scope = "resource" if info.name else "namespace" if info.namespace else "cluster"
-        return info.verb.upper(), info.group, info.version, info.plural, info.subresource, scope
 
-    @contextlib.contextmanager
-    def running(self) -> Iterator[None]:
-        """Keep the gauges while the block runs, and the counters at its end."""
-        labels = self._labels()
-        long = is_long_running(self._request)
-        kind = "readOnly" if self._request.method in ("GET", "HEAD") else "mutating"
-        gauge: Any = metrics.LONG_RUNNING.labels(*labels) if long else metrics.INFLIGHT.labels(kind)
-        gauge.inc()
-        begun = time.monotonic()
-        try:
-            yield
-        finally:
-            gauge.dec()
-            if not long:
-                metrics.DURATION.labels(*labels).observe(time.monotonic() - begun)
-            dry_run = ",".join(self._request.query.get("dryRun", ()))
-            metrics.REQUESTS.labels(*labels, dry_run, str(self._code or 499)).inc()
+def _series(request: Request) -> metrics.RequestSeries:
+    """The request's time series. What nobody serves shares one: clients must not be able to make up labels."""
+    info = request.info
+    verb = info.verb.upper()
+    if request.resource is None:
+        return metrics.request_series(verb, "", "", "", "", "")
+    scope = "resource" if info.name else "namespace" if info.namespace else "cluster"
+    subresource = info.subresource if info.subresource in request.resource.subresources else ""
+    return metrics.request_series(verb, info.group, info.version, info.plural, subresource, scope)

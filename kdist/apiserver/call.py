@@ -32,6 +32,7 @@ class Call:
         self.core, self.request, self.send, self.resource = core, request, send, resource
         self.namespace = request.info.namespace if resource.namespaced else ""
         self.name = request.info.name
+        self._form: Form | None = None
 
     @property
     def user(self) -> User:
@@ -51,7 +52,9 @@ class Call:
     @property
     def form(self) -> Form:
         """How the client wants its answer. NotAcceptable."""
-        return negotiation.accepted(self.request.header(b"accept"))
+        if self._form is None:
+            self._form = negotiation.accepted(self.request.header(b"accept"))
+        return self._form
 
     # ----- parameters
 

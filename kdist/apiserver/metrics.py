@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import functools
+import time
+from collections.abc import Sequence
+
 from prometheus_client import Counter, Gauge, Histogram
+
+from kdist.apiserver.requestinfo import LONG_RUNNING_SUBRESOURCES
 
 _LABELS = ("verb", "group", "version", "resource", "subresource", "scope")
 _DURATIONS = (
@@ -55,3 +61,37 @@ ENCRYPTION_RELOADS = Counter(
 BUILD = Gauge(
     "kubernetes_build_info", "Always 1; the labels tell the version.", ("major", "minor", "git_version")
 )
+
+_GONE = 499  # the client left before it was answered
+
+
+class RequestSeries:
+    """The time series of requests with the same labels: looking them up costs more than counting."""
+
+    def __init__(self, *labels: str) -> None:
+        verb, *_, subresource, _scope = labels
+        self._labels = labels
+        self._long = verb == "WATCH" or subresource in LONG_RUNNING_SUBRESOURCES
+        kind = "readOnly" if verb in ("GET", "HEAD", "LIST") else "mutating"
+        self._running = LONG_RUNNING.labels(*labels) if self._long else INFLIGHT.labels(kind)
+        self._duration = None if self._long else DURATION.labels(*labels)
+        self._codes: dict[tuple[str, int], Counter] = {}
+
+    def begin(self) -> float:
+        """A request begins; give the result to :meth:`end`."""
+        self._running.inc()
+        return time.monotonic()
+
+    def end(self, begun: float, code: int, dry_run: Sequence[str] | None) -> None:
+        """A request ends: its status code, 0 when there was no answer, and its dryRun parameter."""
+        self._running.dec()
+        if self._duration is not None:
+            self._duration.observe(time.monotonic() - begun)
+        dry = "" if not dry_run else "All" if set(dry_run) == {"All"} else "invalid"
+        counter = self._codes.get((dry, code))
+        if counter is None:
+            counter = self._codes[dry, code] = REQUESTS.labels(*self._labels, dry, str(code or _GONE))
+        counter.inc()
+
+
+request_series = functools.lru_cache(maxsize=None)(RequestSeries)

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import uuid
+import random
 from collections.abc import Awaitable, Callable
 from typing import Any
-from urllib.parse import parse_qs
 
 from kdist.api.errors import BadRequest, RequestEntityTooLarge
+from kdist.api.resources import Resource
 from kdist.apiserver import requestinfo
 from kdist.apiserver.authn.user import ANONYMOUS, User
 from kdist.apiserver.protocol import RawConnection
-from kdist.apiserver.requestinfo import RequestInfo
+from kdist.apiserver.requestinfo import Query, RequestInfo
 
 Scope = dict[str, Any]
 Message = dict[str, Any]
@@ -33,20 +33,19 @@ class Request:
         self.receive = receive
         self.method: str = scope["method"]
         self.path: str = scope["path"]
-        raw: bytes = scope["query_string"]
-        self.query: dict[str, list[str]] = parse_qs(raw.decode("latin-1"), True) if raw else {}
-        self.info: RequestInfo = requestinfo.parse(self.method, self.path, self.query)
+        self.info: RequestInfo
+        self.query: Query
+        self.info, self.query = requestinfo.read(self.method, self.path, scope["query_string"])
+        self._headers: dict[bytes, bytes] = dict(reversed(scope["headers"]))  # the first of a name
+        self.resource: Resource | None = None  # what the path names, when it is served here
         self.user: User = ANONYMOUS
         self.warnings: list[str] = []
-        self.audit_id: str = self.header(b"audit-id") or str(uuid.uuid4())
+        self.audit_id: str = self.header(b"audit-id") or _audit_id()
 
     def header(self, name: bytes) -> str:
         """The first value of a header by its lower-case name, or the empty string."""
-        for key, value in self.scope["headers"]:
-            if key == name:
-                text: str = value.decode("latin-1")
-                return text
-        return ""
+        value = self._headers.get(name)
+        return value.decode("latin-1") if value else ""
 
     def param(self, name: str, default: str = "") -> str:
         """The first value of a query parameter."""
@@ -112,3 +111,9 @@ class Request:
         """Leave HTTP: the raw connection, on which nothing has been answered yet."""
         connection: RawConnection = self.scope["extensions"]["upgrade"]()
         return connection
+
+
+def _audit_id() -> str:
+    """A random UUID. It only has to be unique: the system's entropy would be a call per request."""
+    text = f"{random.getrandbits(128):032x}"
+    return f"{text[:8]}-{text[8:12]}-4{text[13:16]}-{random.choice('89ab')}{text[17:20]}-{text[20:]}"

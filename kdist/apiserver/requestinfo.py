@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
+from urllib.parse import parse_qs
 
 from kdist.api.selectors import SelectorError, parse_field_selector
 
@@ -21,8 +23,11 @@ _NAMESPACE_SUBRESOURCES = ("status", "finalize")
 _PROXIED = ("proxy",)
 
 
-@dataclass(frozen=True, slots=True)
-class RequestInfo:
+# Longer URLs are not kept parsed: a client must not be able to fill the memory with them.
+KEPT_URL = 512
+
+
+class RequestInfo(NamedTuple):
     """A request's coordinates. ``plural`` is empty for a path that is no resource; ``tail`` follows ``proxy``."""
 
     verb: str
@@ -40,6 +45,29 @@ class RequestInfo:
     def is_resource(self) -> bool:
         """Whether the path names a resource."""
         return bool(self.plural)
+
+    @property
+    def is_long_running(self) -> bool:
+        """Whether the request may outlive the request timeout: watches, and streams to agents."""
+        return self.verb == "watch" or self.subresource in LONG_RUNNING_SUBRESOURCES
+
+
+LONG_RUNNING_SUBRESOURCES = frozenset({"log", "exec", "attach", "portforward", "proxy"})
+
+
+def read(method: str, path: str, query_string: bytes) -> tuple[RequestInfo, Query]:
+    """The coordinates and parameters of a request. Both are shared between requests: read only."""
+    if len(path) + len(query_string) <= KEPT_URL:
+        return _kept(method, path, query_string)
+    return _read(method, path, query_string)
+
+
+def _read(method: str, path: str, query_string: bytes) -> tuple[RequestInfo, Query]:
+    query = parse_qs(query_string.decode("latin-1"), True) if query_string else {}
+    return parse(method, path, query), query
+
+
+_kept = functools.lru_cache(maxsize=4096)(_read)
 
 
 def first(query: Query, name: str, default: str = "") -> str:

@@ -6,8 +6,7 @@ errors of the API here.
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import orjson
@@ -34,24 +33,39 @@ class Stored:
     body: bytes
 
 
-@contextlib.contextmanager
-def storage_errors() -> Iterator[None]:
-    """Turn storage's errors into the API's."""
-    try:
-        yield
-    except storage.Unreadable as error:
-        raise errors.InternalError(f"Internal error occurred: {error}") from error
-    except storage.Unavailable as error:
-        raise ServiceUnavailable(
-            f"storage is unavailable: {error}", details={"retryAfterSeconds": 1}
-        ) from error
-    except storage.Compacted as error:
-        raise Expired(
-            "The resourceVersion for the provided list or watch is too old: "
-            f"the oldest available is {error.oldest}"
-        ) from error
-    except TimeoutError as error:
-        raise errors.Timeout("the caches did not catch up with storage in time") from error
+class StorageErrors:
+    """``with storage_errors():`` turns storage's errors into the API's. Reads pass here: no generator."""
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if error is not None and (meaning := _meaning(error)) is not None:
+            raise meaning from error
+
+
+_STORAGE_ERRORS = StorageErrors()
+
+
+def storage_errors() -> StorageErrors:
+    """The context in which storage is asked."""
+    return _STORAGE_ERRORS
+
+
+def _meaning(error: BaseException) -> ApiError | None:
+    match error:
+        case storage.Unreadable():
+            return errors.InternalError(f"Internal error occurred: {error}")
+        case storage.Unavailable():
+            return ServiceUnavailable(f"storage is unavailable: {error}", details={"retryAfterSeconds": 1})
+        case storage.Compacted():
+            return Expired(
+                "The resourceVersion for the provided list or watch is too old: "
+                f"the oldest available is {error.oldest}"
+            )
+        case TimeoutError():
+            return errors.Timeout("the caches did not catch up with storage in time")
+    return None
 
 
 class Store:
@@ -62,6 +76,7 @@ class Store:
         self.strategy = strategy
         self.hub = hub
         self._stored = stored
+        self._prefix = resource.storage_prefix
         self.ttl = 0  # seconds objects live, 0: until deleted
 
     # ----- versions
@@ -116,8 +131,10 @@ class Store:
 
     async def fresh_cache(self) -> WatchCache:
         """The resource's cache, showing everything written before the call."""
-        cache = await self.cache()
-        with storage_errors():
+        cache = self.hub.loaded(self._prefix)
+        if cache is None:
+            cache = await self.cache()
+        with _STORAGE_ERRORS:
             await self.hub.fresh()
         return cache
 

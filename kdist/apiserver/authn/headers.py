@@ -18,7 +18,10 @@ def values(headers: Headers, name: bytes) -> list[str]:
 
 def first(headers: Headers, name: bytes) -> str:
     """The first value of a header, or the empty string."""
-    return next((value.decode("latin-1") for key, value in headers if key == name), "")
+    for key, value in headers:
+        if key == name:
+            return value.decode("latin-1")
+    return ""
 
 
 def extras(headers: Headers, prefix: bytes) -> dict[str, tuple[str, ...]]:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from kdist.api.errors import Forbidden
 from kdist.apiserver.authn.user import User
 
 
-@dataclass(frozen=True, slots=True)
-class Attributes:
+class Attributes(NamedTuple):
     """One request: either of a resource, or (``resource`` empty) of a path such as /healthz.
 
     ``verb`` is the API's (get, list, watch, create, ...), for paths the lower-case HTTP method.

@@ -22,9 +22,13 @@ _AUTHENTICATION = "authentication.k8s.io"
 
 def impersonate(authorizer: Authorizer, user: User, headers: http.Headers) -> User:
     """The user to act as: the caller, without such headers. Forbidden, BadRequest."""
-    headers = list(headers)
-    if not any(name.startswith(b"impersonate-") for name, _ in headers):
-        return user
+    for name, _ in headers:
+        if name.startswith(b"impersonate-"):
+            return _impersonated(authorizer, user, list(headers))
+    return user
+
+
+def _impersonated(authorizer: Authorizer, user: User, headers: list[tuple[bytes, bytes]]) -> User:
     target = _requested(headers)
     for attributes in _permissions(user, target):
         authorizer.require(attributes)
