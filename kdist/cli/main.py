@@ -28,6 +28,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "proxy": ("kdist.cli.proxy", "Run the service proxy on this host."),
     "roles": ("kdist.cli.roles", "Check and document the Ansible roles of this checkout."),
     "scheduler": ("kdist.cli.scheduler", "Run the scheduler."),
+    "vip": ("kdist.cli.vip", "Hold the virtual address of the API servers."),
     "validate": ("kdist.cli.validate", "Check a cluster's inventory and group_vars."),
 }
 

@@ -139,6 +139,11 @@ class ClusterSettings:
     bundle: str = _setting(_text, "dist/bundle", "Directory of the bundle on the operator's machine.")
     api_level: str = _setting(_choice("1.32"), "1.32", "Level of the Kubernetes API that is served.")
     api_port: int = _setting(_whole(1, 65535), 6443, "Port of the API servers.")
+    api_vip: str | None = _setting(
+        _address,
+        None,
+        "A free address in the control-plane hosts' network that always leads to a living API server; none: none.",
+    )
     extra_sans: tuple[str, ...] = _setting(
         _texts, (), "Further names and addresses in the API servers' certificate."
     )
@@ -310,12 +315,28 @@ def _across(settings: ClusterSettings, hosts: list[HostSpec]) -> list[Problem]:
         problems.append(Problem("all", "kdist_dns_address", reason))
     if services.num_addresses < 16:
         problems.append(Problem("all", "kdist_service_cidr", f"{services} is too small, /28 is the least"))
+    problems += _vip_problems(settings, hosts)
     problems += _address_problems(hosts, {"kdist_pod_cidr": pods, "kdist_service_cidr": services})
     if len([h for h in hosts if h.control_plane]) % 2 == 0:
         reason = (
             f"group {CONTROL_PLANE_GROUP} must have an odd number of hosts, or etcd gains nothing by the last"
         )
         problems.append(Problem("all", "", reason))
+    return problems
+
+
+def _vip_problems(settings: ClusterSettings, hosts: list[HostSpec]) -> list[Problem]:
+    if settings.api_vip is None:
+        return []
+    key, vip = "kdist_api_vip", ipaddress.ip_address(settings.api_vip)
+    problems = [
+        Problem("all", key, f"{vip} is the address of host {host.name}; it must be one that nobody has")
+        for host in hosts
+        if ipaddress.ip_address(host.address) == vip
+    ]
+    for name in ("pod_cidr", "service_cidr"):
+        if vip in ipaddress.ip_network(getattr(settings, name)):
+            problems.append(Problem("all", key, f"{vip} lies within kdist_{name} {getattr(settings, name)}"))
     return problems
 
 

@@ -196,7 +196,7 @@ class HostFiles:
         if pair is None:
             raise FileNotFoundError(f"{leaf.name}: neither signed nor already on {host.name}")
         if leaf.kubeconfig is not None:
-            urls = plan.servers(cluster, host)
+            urls = plan.servers(cluster, host, leaf)
             text = issue.kubeconfig(cluster.name, leaf.common_name, urls, cas[leaf.authority], pair)
             changed = write(self.path(leaf.kubeconfig), text, 0o600)
         else:

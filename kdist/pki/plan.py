@@ -59,6 +59,8 @@ class Cluster:
     """Addresses of every API server, without scheme or port."""
     api_port: int = 6443
     extra_sans: tuple[str, ...] = ()
+    api_vip: str | None = None
+    """An address that always leads to a living API server."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +76,9 @@ CLUSTER_CA = AuthoritySpec("ca", "kubernetes", PKI_DIR / "ca")
 ETCD_CA = AuthoritySpec("etcd-ca", "etcd-ca", PKI_DIR / "etcd/ca")
 FRONT_PROXY_CA = AuthoritySpec("front-proxy-ca", "front-proxy-ca", PKI_DIR / "front-proxy-ca")
 AUTHORITIES = (CLUSTER_CA, ETCD_CA, FRONT_PROXY_CA)
+
+ADMINISTRATORS = ("admin", "super-admin")
+VIP = "vip"
 
 SERVICE_ACCOUNT_KEY = PKI_DIR / "sa.key"
 SERVICE_ACCOUNT_PUBLIC_KEY = PKI_DIR / "sa.pub"
@@ -95,6 +100,7 @@ def api_server_hosts(cluster: Cluster, host: Host) -> tuple[str, ...]:
         host.address,
         str(first),
         "127.0.0.1",
+        *([cluster.api_vip] if cluster.api_vip else []),
         *cluster.extra_sans,
     ]
     return tuple(dict.fromkeys(names))
@@ -140,6 +146,7 @@ def _control_plane_leaves(cluster: Cluster, host: Host) -> list[LeafSpec]:
         _kubeconfig_leaf("super-admin", "kubernetes-super-admin", "system:masters"),
         _kubeconfig_leaf("controller-manager", "system:kube-controller-manager"),
         _kubeconfig_leaf("scheduler", "system:kube-scheduler"),
+        *([_kubeconfig_leaf(VIP, "system:kdist-vip")] if cluster.api_vip else []),
     ]
 
 
@@ -172,10 +179,19 @@ def leaves(cluster: Cluster, host: Host) -> tuple[LeafSpec, ...]:
     return tuple(node + (_control_plane_leaves(cluster, host) if host.control_plane else []))
 
 
-def servers(cluster: Cluster, host: Host) -> tuple[str, ...]:
-    """URLs of the API servers in the order in which ``host`` should try them: its own first."""
+def servers(cluster: Cluster, host: Host, leaf: LeafSpec | None = None) -> tuple[str, ...]:
+    """URLs of the API servers in the order in which the user of kubeconfig ``leaf`` on ``host`` should try them.
+
+    Components try their own host's first. People's files name the virtual address first, because kubectl knows
+    only one. The holder of that address knows nothing but its own server, whose health it stands for.
+    """
     own = [host.address] if host.control_plane else []
-    ordered = dict.fromkeys(own + list(cluster.api_servers))
+    if leaf is not None and leaf.name == VIP:
+        ordered = dict.fromkeys(own)
+    elif leaf is not None and leaf.name in ADMINISTRATORS and cluster.api_vip:
+        ordered = dict.fromkeys([cluster.api_vip, *own, *cluster.api_servers])
+    else:
+        ordered = dict.fromkeys(own + list(cluster.api_servers))
     return tuple(f"https://{_bracketed(a)}:{cluster.api_port}" for a in ordered)
 
 

@@ -19,7 +19,7 @@ options:
     type: str
     required: true
   cluster:
-    description: "name, service_cidr, dns_domain, api_servers (addresses), api_port, extra_sans."
+    description: "name, service_cidr, dns_domain, api_servers (addresses), api_port, extra_sans, api_vip."
     type: dict
     required: true
   hosts:

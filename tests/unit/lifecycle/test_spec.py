@@ -68,6 +68,11 @@ def test_all_problems_come_together() -> None:
             {"kdist_pod_cidr": "10.244.0.0/24"},
             "all: kdist_pod_cidr: 10.244.0.0/24 has no room for 2 nodes of /24",
         ),
+        ({"kdist_api_vip": "10.0.0.1"}, "all: kdist_api_vip: 10.0.0.1 is the address of host cp1"),
+        (
+            {"kdist_api_vip": "10.96.0.9"},
+            "all: kdist_api_vip: 10.96.0.9 lies within kdist_service_cidr 10.96.0.0/16",
+        ),
         ({"kdist_api_level": "1.99"}, "all: kdist_api_level: must be one of 1.32, not '1.99'"),
     ],
 )

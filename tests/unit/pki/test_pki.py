@@ -1,5 +1,6 @@
 """The PKI: what is planned, what is kept, what is issued anew, and what is refused."""
 
+import dataclasses
 import datetime
 from pathlib import Path
 
@@ -31,6 +32,17 @@ def test_worker_gets_node_identity_only() -> None:
 def test_control_plane_tries_its_own_api_server_first() -> None:
     second = plan.Host("cp2", "10.0.0.2", control_plane=True)
     assert plan.servers(CLUSTER, second) == ("https://10.0.0.2:6443", "https://10.0.0.1:6443")
+
+
+def test_people_reach_the_virtual_address_first_and_its_holder_only_its_own_server() -> None:
+    cluster = dataclasses.replace(CLUSTER, api_vip="10.0.0.100")
+    host = plan.Host("cp2", "10.0.0.2", True)
+    leaves = {leaf.name: leaf for leaf in plan.leaves(cluster, host)}
+    assert "10.0.0.100" in leaves["apiserver"].hosts
+    assert plan.servers(cluster, host, leaves["admin"])[0] == "https://10.0.0.100:6443"
+    assert plan.servers(cluster, host, leaves["vip"]) == ("https://10.0.0.2:6443",)
+    assert plan.servers(cluster, host, leaves["scheduler"])[0] == "https://10.0.0.2:6443"
+    assert "vip" not in {leaf.name for leaf in plan.leaves(CLUSTER, host)}
 
 
 def test_second_run_keeps_everything(tmp_path: Path) -> None:
