@@ -92,6 +92,11 @@ class Core:
             )
         return pipeline
 
+    def selectable_fields(self, resource: Resource) -> list[str]:
+        """The paths of a custom resource's selectable fields."""
+        strategy = self.custom_strategies.get((resource.group, resource.version, resource.plural))
+        return strategy.selectable if strategy else []
+
     def custom_printer(self, resource: Resource) -> Printer | None:
         """The columns of a custom resource; None for built-in ones."""
         strategy = self.custom_strategies.get((resource.group, resource.version, resource.plural))

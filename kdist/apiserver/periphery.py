@@ -195,7 +195,7 @@ def _discovery_version(accept: str) -> str:
 def _openapi(app: FastAPI, core: Core) -> None:
     """Documents are made when first asked for and kept compressed: few clients ever ask."""
     remote = core.aggregation.openapi
-    documents = OpenAPI(core.scheme, remote)
+    documents = OpenAPI(core.scheme, remote, core.selectable_fields)
 
     def sent(request: Request, document: Document | None) -> Response:
         if document is None:

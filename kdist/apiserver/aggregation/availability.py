@@ -54,6 +54,7 @@ class Availability:
         self._due: dict[str, asyncio.TimerHandle] = {}
         self._queue: asyncio.Queue[str] = asyncio.Queue()
         self._queued: set[str] = set()
+        self._failed: dict[str, int] = {}
 
     def follow(self) -> None:
         """Hear of everything that a check depends on."""
@@ -66,6 +67,7 @@ class Availability:
             self._enqueue(name)
         elif name in self._due:
             self._due.pop(name).cancel()
+            self._failed.pop(name, None)
             self._discovery.forget(name)
 
     def _service_changed(self, namespace: str, name: str, _: Obj | None) -> None:
@@ -106,8 +108,8 @@ class Availability:
         if backend is None:
             await self._write(api_service, LOCAL)
             return
-        self._later(name)
         verdict = self._by_objects(backend) or await self._by_asking(backend)
+        self._later(name, failed=verdict[1] == "FailedDiscoveryCheck")
         if verdict[1] == "FailedDiscoveryCheck" and not self._ready():
             return  # this server's own network may not be up yet
         if verdict == PASSED:
@@ -116,11 +118,13 @@ class Availability:
             self._discovery.outdate(name)
         await self._write(api_service, verdict)
 
-    def _later(self, name: str) -> None:
+    def _later(self, name: str, *, failed: bool) -> None:
+        """Look again: soon after a first failure, later after each further one."""
         if name in self._due:
             self._due[name].cancel()
-        loop = asyncio.get_running_loop()
-        self._due[name] = loop.call_later(RESYNC_SECONDS, self._enqueue, name)
+        self._failed[name] = self._failed.get(name, 0) + 1 if failed else 0
+        seconds = min(RESYNC_SECONDS, 2.0 ** (self._failed[name] - 1)) if failed else RESYNC_SECONDS
+        self._due[name] = asyncio.get_running_loop().call_later(seconds, self._enqueue, name)
 
     async def _write(self, api_service: Obj, verdict: Verdict) -> None:
         changed = with_condition(api_service, verdict)

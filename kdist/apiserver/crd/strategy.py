@@ -33,7 +33,8 @@ class CustomResourceStrategy(Strategy):
         self.version = version
         self._document: Obj = schema.document or {}
         self._indexed = indexed
-        self._selectable = {f["jsonPath"].lstrip(".") for f in version.get("selectableFields") or ()}
+        #: Paths without the leading dot, in the definition's order.
+        self.selectable = [f["jsonPath"].lstrip(".") for f in version.get("selectableFields") or ()]
 
     @functools.cached_property
     def printer(self) -> Printer:
@@ -135,4 +136,4 @@ class CustomResourceStrategy(Strategy):
 
     def field_label(self, label: str) -> str | None:
         """Only this version's selectable fields."""
-        return label if label.startswith("metadata.") or label in self._selectable else None
+        return label if label.startswith("metadata.") or label in self.selectable else None

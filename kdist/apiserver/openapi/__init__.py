@@ -42,8 +42,13 @@ class Document:
 class OpenAPI:
     """The documents of one scheme, made anew when its resources have changed."""
 
-    def __init__(self, scheme: Scheme, remote: RemoteOpenAPI | None = None) -> None:
-        self._scheme = scheme
+    def __init__(
+        self,
+        scheme: Scheme,
+        remote: RemoteOpenAPI | None = None,
+        selectable: custom.SelectableFields = lambda _: [],
+    ) -> None:
+        self._scheme, self._selectable = scheme, selectable
         self._remote = remote
         self._documents: dict[str, Document] = {}
         self._made_at = self._changes()
@@ -52,7 +57,8 @@ class OpenAPI:
         return self._scheme.changes, self._remote.changes if self._remote else 0
 
     def _definitions(self, *, v2: bool = False) -> Definitions:
-        return {**self._scheme.definitions(), **custom.definitions(self._scheme, v2=v2)}
+        builtin = self._scheme.definitions()
+        return {**builtin, **custom.definitions(self._scheme, builtin, self._selectable, v2=v2)}
 
     def v2(self) -> Document:
         """``/openapi/v2`` as JSON."""
