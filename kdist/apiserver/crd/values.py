@@ -13,7 +13,8 @@ from kdist.api.meta import Obj
 from kdist.apiserver.crd import formats
 from kdist.apiserver.crd.definition import INT_OR_STRING
 from kdist.apiserver.crd.shaping import EMBEDDED
-from kdist.apiserver.validation import causes
+from kdist.apiserver.validation import causes, names
+from kdist.apiserver.validation.metadata import validate_metadata
 
 _NUMBERS = (int, float)
 
@@ -128,16 +129,38 @@ def _object(value: dict[str, Any], schema: Obj, path: str) -> Iterator[Cause]:
     if "maxProperties" in schema and len(value) > schema["maxProperties"]:
         yield causes.too_many(path, len(value), schema["maxProperties"])
     if schema.get(EMBEDDED):
-        yield from (
-            causes.required(f"{prefix}{f}", "must not be empty")
-            for f in ("apiVersion", "kind")
-            if not value.get(f)
-        )
+        yield from _embedded(value, prefix)
     properties, values = schema.get("properties") or {}, schema.get("additionalProperties")
     for field, item in value.items():
         child = properties.get(field, values)
         if isinstance(child, dict):
             yield from _check(item, child, f"{prefix}{field}")
+
+
+def _embedded(value: dict[str, Any], prefix: str) -> Iterator[Cause]:
+    """An object within the object says what it is; its metadata is that of an object."""
+    for field in ("apiVersion", "kind"):
+        if field not in value:
+            yield causes.required(f"{prefix}{field}", "must not be empty")
+        elif not isinstance(value[field], str):
+            yield causes.invalid(f"{prefix}{field}", value[field], "must be a string")
+        elif not value[field]:
+            yield causes.invalid(f"{prefix}{field}", "", "must not be empty")
+    version, kind = value.get("apiVersion"), value.get("kind")
+    if isinstance(version, str) and version.count("/") > 1:
+        told = f"unexpected GroupVersion string: {version}"
+        yield causes.invalid(f"{prefix}apiVersion", version, told)
+    if isinstance(kind, str) and kind and (told := "".join(names.dns_1035_label(kind.lower()))):
+        yield causes.invalid(
+            f"{prefix}kind", kind, f"may have mixed case, but should otherwise match: {told}"
+        )
+    metadata = value.get("metadata")
+    if isinstance(metadata, dict):
+        named = {**metadata, "name": metadata.get("name") or "fakename"}
+        for cause in validate_metadata(
+            named, namespaced=bool(metadata.get("namespace")), name_rule=names.path_segment
+        ):
+            yield Cause(prefix + cause.field, cause.message, cause.reason)
 
 
 def _combined(value: Any, schema: Obj, path: str) -> Iterator[Cause]:

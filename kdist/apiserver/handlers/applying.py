@@ -52,6 +52,8 @@ def _configuration(call: Call, raw: bytes) -> Obj:
             f"incorrect version or kind specified in apply patch: {have[0]} {have[1]}, expected "
             f"{resource.api_version} {resource.kind}"
         )
+    obj: Obj = body.value
+    _check_fields(call, obj)
     obj, warnings = read_object(
         body,
         call.core.scheme.schema_of(resource),
@@ -65,3 +67,20 @@ def _configuration(call: Call, raw: bytes) -> Obj:
     if meta.get(metadata, "managedFields"):
         raise BadRequest("metadata.managedFields must be nil")
     return obj
+
+
+def _check_fields(call: Call, obj: Obj) -> None:
+    """Refuse fields that the type does not have, at every level of validation: nobody could own them.
+
+    InternalError, as upstream answers; a value of a wrong type is left to the decoder.
+    """
+    resource = call.resource
+    try:
+        unknown = conform(obj, call.core.scheme.schema_of(resource))
+    except BadRequest:
+        return
+    if unknown:
+        listed = [f".{path}: field not declared in schema" for path in sorted(unknown)]
+        told = listed[0] if len(listed) == 1 else "errors:\n  " + "\n  ".join(listed)
+        where = f"{call.namespace}/{call.name}; {resource.api_version}, Kind={resource.kind}"
+        raise errors.InternalError(f"failed to create typed patch object ({where}): {told}")

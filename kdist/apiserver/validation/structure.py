@@ -40,16 +40,18 @@ def conform(obj: dict[str, Any], schema: Schema) -> list[str]:
     if schema.document is not None:
         from kdist.apiserver.crd import shaping  # servers without custom resources do without
 
-        _typed_metadata(obj, schema, _Walk(schema, unknown))
-        return unknown + shaping.conform(obj, schema)
+        metadata = schema.properties["metadata"]
+
+        def typed(value: Any, where: str) -> Any:
+            return _object(value, metadata, (None, where), _Walk(metadata, unknown))
+
+        if "metadata" in obj:
+            obj["metadata"] = typed(obj["metadata"], "metadata")
+        pruned = shaping.conform(obj, schema, typed)
+        return [*pruned, *unknown]
     if schema.kind != "any":
         _object(obj, schema, None, _Walk(schema, unknown))
     return unknown
-
-
-def _typed_metadata(obj: dict[str, Any], schema: Schema, walk: _Walk) -> None:
-    if "metadata" in obj:
-        obj["metadata"] = _object(obj["metadata"], schema.properties["metadata"], (None, "metadata"), walk)
 
 
 class _Walk:
