@@ -127,6 +127,35 @@ def with_parents(paths: Iterable[Path]) -> Paths:
 # ----- FieldsV1
 
 
+def tree(value: Any, schema: Schema, *, whole: bool = False) -> dict[str, Any]:
+    """``encode(compare({}, value, schema).added)`` in one walk, for what is created.
+
+    A creator owns everything it says, so no sets of paths are needed: they were a third of a pod's creation.
+    Maps and lists, and everything directly in them (``whole``), are fields themselves, besides what is in them.
+    """
+    if not value or is_atomic(schema):
+        return {}
+    if isinstance(value, list):
+        return _list_tree(value, schema)
+    inner = schema.kind != "object"
+    node: dict[str, Any] = {".": {}} if inner or whole else {}
+    for name in sorted(value):
+        child = schema.child(name)
+        node["f:" + name] = {} if child is None else tree(value[name], child, whole=inner)
+    return node
+
+
+def _list_tree(items: list[Any], schema: Schema) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    of_items = schema.items or ANY
+    for item in items:
+        element, below = item_element(item, schema), tree(item, of_items, whole=True)
+        if element in found:  # named twice: one element with the fields of both
+            below = encode(decode(found[element]) | decode(below))
+        found[element] = below
+    return {".": {}, **{element: found[element] for element in sorted(found)}}
+
+
 def encode(paths: Paths) -> dict[str, Any]:
     """FieldsV1: a tree, in which ``.`` marks a node that is in the set besides its children."""
     root: dict[str, Any] = {}

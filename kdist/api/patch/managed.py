@@ -88,13 +88,17 @@ def write(metadata: Obj, managers: Managers) -> None:
 
 
 def _encode(manager: Manager, entry: Entry) -> Obj:
+    return _entry(manager, entry.time, fieldset.encode(entry.paths))
+
+
+def _entry(manager: Manager, time: str, fields: Obj) -> Obj:
     encoded: Obj = {
         "manager": manager.name,
         "operation": manager.operation,
         "apiVersion": manager.api_version,
-        "time": entry.time,
+        "time": time,
         "fieldsType": "FieldsV1",
-        "fieldsV1": fieldset.encode(entry.paths),
+        "fieldsV1": fields,
     }
     if manager.subresource:
         encoded["subresource"] = manager.subresource
@@ -110,6 +114,9 @@ def track_update(
     """
     metadata = new.setdefault("metadata", {})
     sent = metadata.get("managedFields")
+    if old is None and not sent and schema.kind == "object":
+        _own_everything(new, schema, Manager(manager, "Update", new.get("apiVersion", ""), subresource), now)
+        return
     before = (old or {}).get("metadata") or {}
     managers = read({"managedFields": sent}) if sent else read(before)
     if sent == [{}]:
@@ -124,6 +131,16 @@ def track_update(
     owned = (mine.paths | difference.written) - difference.removed - UNOWNED
     managers[me] = Entry(owned, mine.time if owned == mine.paths and mine.time else now or meta.now())
     write(metadata, _capped(managers))
+
+
+def _own_everything(new: Obj, schema: Schema, creator: Manager, now: str | None) -> None:
+    """The plain creation: its one manager has set all there is."""
+    owned = fieldset.tree(_content(new), schema)
+    if not owned.get("f:metadata", True):
+        del owned["f:metadata"]
+    new["metadata"].pop("managedFields", None)
+    if owned:
+        new["metadata"]["managedFields"] = [_entry(creator, now or meta.now(), owned)]
 
 
 def _restore(metadata: Obj, before: Obj, sent: list[Any] | None) -> None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import orjson
 import pytest
 
 from kdist.api.errors import BadRequest, Conflict, Invalid
-from kdist.api.patch import apply, managed, merge, strategic
+from kdist.api.patch import apply, fieldset, managed, merge, strategic
 from kdist.api.patch import json as json_patch
 from kdist.api.scheme import Scheme
 
@@ -161,3 +162,46 @@ def test_a_write_that_changes_nothing_leaves_the_managers_alone(scheme: Scheme) 
     live = apply.apply({}, _deployment("x"), schema, manager="one", now="2026-01-01T00:00:00Z")
     again = apply.apply(live, _deployment("x"), schema, manager="one", now="2026-01-02T00:00:00Z")
     assert again == live
+
+
+@pytest.mark.parametrize(
+    ("api_version", "kind", "obj"),
+    [
+        (
+            "v1",
+            "Pod",
+            {
+                "metadata": {
+                    "labels": {"b": "1", "a": ""},
+                    "finalizers": ["x/y", "a/b"],
+                    "ownerReferences": [{"apiVersion": "v1", "kind": "Node", "name": "n", "uid": "u"}],
+                },
+                "spec": {
+                    "containers": [
+                        {
+                            "name": "web",
+                            "command": ["a", "b"],
+                            "env": [{"name": "E", "value": "1"}, {"name": "E", "valueFrom": {}}],
+                            "ports": [{"containerPort": 80}, {"containerPort": 53, "protocol": "UDP"}],
+                            "resources": {"limits": {"cpu": "1", "memory": "1Gi"}},
+                            "securityContext": {},
+                        },
+                        {"name": "app"},
+                    ],
+                    "nodeSelector": {"disk": "ssd"},
+                    "tolerations": [{"key": "k", "operator": "Exists"}],
+                    "unknown": {"deep": [1]},
+                },
+            },
+        ),
+        ("v1", "ConfigMap", {"metadata": {}, "data": {"b": "", "a": "1"}, "immutable": False}),
+        ("v1", "Service", {"spec": {"ports": [{"port": 80, "protocol": "TCP"}], "clusterIPs": ["10.0.0.1"]}}),
+    ],
+)
+def test_a_creator_owns_what_a_comparison_with_nothing_finds(
+    scheme: Scheme, api_version: str, kind: str, obj: Obj
+) -> None:
+    schema = scheme.schema(api_version, kind)
+    assert schema is not None
+    compared = fieldset.encode(fieldset.compare({}, obj, schema).added)
+    assert orjson.dumps(fieldset.tree(obj, schema)) == orjson.dumps(compared)
