@@ -3,8 +3,10 @@
 Objects are plain dicts as they came over the wire; nothing here changes its argument.
 """
 
+import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 from kdist.api.kinds import Kind
@@ -82,7 +84,12 @@ def is_deleting(obj: Mapping[str, Any]) -> bool:
 
 def now() -> str:
     """The current time as metav1.Time: RFC 3339, UTC, whole seconds."""
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return _second(int(time.time()))
+
+
+@lru_cache(maxsize=1)
+def _second(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def now_micro() -> str:

@@ -94,6 +94,7 @@ def _format_decimal(number: Decimal, style: Style) -> str:
     return f"{mantissa}{_DECIMAL_SUFFIX[exponent]}"
 
 
+@lru_cache(maxsize=4096)
 def canonical(text: Text) -> str:
     """The same quantity as the API stores it: ``1000m`` becomes ``1``, ``0.5Gi`` becomes ``512Mi``."""
     number, style = _split(str(text).strip())

@@ -128,13 +128,13 @@ class Pipeline:
         self._strategy.prepare_create(obj)
         if not act.applies:
             managed.track_update(obj, None, self._schema, act.manager, "")
-        if act.dry_run:
-            self._validate_create(obj)
-            await self._admission.validate(self._named(review, metadata))
-            return Stored(obj, orjson.dumps(obj))
+        review.name = metadata.get("name", "")
         self._validate_create(obj)
+        if act.dry_run:
+            await self._admission.validate(review)
+            return Stored(obj, orjson.dumps(obj))
         if self._companions is None:
-            await self._admission.validate(self._named(review, metadata))
+            await self._admission.validate(review)
             return await self.store.create(obj)
         return await self._create_with(self._companions, obj, review)
 
@@ -149,10 +149,6 @@ class Pipeline:
                 return await self.store.create(allocated, dict(claims))
             except Mismatch as mismatch:
                 companions.taken(mismatch.key)
-
-    @staticmethod
-    def _named(review: AdmissionRequest, metadata: Obj) -> AdmissionRequest:
-        return replace(review, name=metadata.get("name", ""))
 
     def _validate_create(self, obj: Obj) -> None:
         causes = self._strategy.validate(obj)

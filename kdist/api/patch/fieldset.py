@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 import orjson
@@ -36,9 +37,17 @@ def item_element(item: Any, schema: Schema) -> str:
     """The path element of an item of a list of type map or set."""
     if schema.list_type == "set" or not isinstance(item, dict):
         return f"v:{orjson.dumps(item, option=orjson.OPT_SORT_KEYS).decode()}"
+    if len(schema.list_keys) == 1 and isinstance(value := item.get(schema.list_keys[0]), str):
+        return _named_element(schema.list_keys[0], value)
     keys = {k: item.get(k, _KEY_DEFAULTS.get(k)) for k in schema.list_keys}
     found = {k: v for k, v in keys.items() if v is not None}
     return f"k:{orjson.dumps(found, option=orjson.OPT_SORT_KEYS).decode()}"
+
+
+@lru_cache(maxsize=4096)
+def _named_element(key: str, value: str) -> str:
+    """The element of an item with one key; the same few names come again and again."""
+    return f"k:{orjson.dumps({key: value}).decode()}"
 
 
 def children(value: Any, schema: Schema) -> Iterator[tuple[str, Any, Schema]]:
@@ -140,8 +149,9 @@ def tree(value: Any, schema: Schema, *, whole: bool = False) -> dict[str, Any]:
     inner = schema.kind != "object"
     node: dict[str, Any] = {".": {}} if inner or whole else {}
     for name in sorted(value):
-        child = schema.child(name)
-        node["f:" + name] = {} if child is None else tree(value[name], child, whole=inner)
+        item = value[name]
+        child = schema.child(name) if isinstance(item, dict | list) else None
+        node["f:" + name] = {} if child is None else tree(item, child, whole=inner)
     return node
 
 

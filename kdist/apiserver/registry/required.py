@@ -26,6 +26,8 @@ def _object(value: dict[str, Any], schema: Schema, path: str, found: list[Cause]
         if field not in value and (path or field not in _SKIPPED):
             _absent(schema.properties[field], f"{prefix}{field}", field, found)
     for field, item in value.items():
+        if not isinstance(item, dict | list):
+            continue
         child = schema.properties.get(field)
         if child is not None and (path or field not in _SKIPPED):
             _descend(item, child, f"{prefix}{field}", found)

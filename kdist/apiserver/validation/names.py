@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Callable
+from typing import TypeVar, cast
 
 Rule = Callable[[str], list[str]]
+_Rule = TypeVar("_Rule", bound=Rule)
 
 _LABEL = "[a-z0-9]([-a-z0-9]*[a-z0-9])?"
 _SUBDOMAIN = rf"{_LABEL}(\.{_LABEL})*"
@@ -23,6 +26,28 @@ _COMPILED = {
 }
 
 
+_REMEMBERED = 4096  # texts per rule
+_REMEMBERED_LENGTH = 253
+
+
+def _remembering(rule: _Rule) -> _Rule:
+    """The rule with a memory for texts that passed: the same few keys and values come with every object."""
+    fine: set[str] = set()
+
+    @functools.wraps(rule)
+    def check(text: str) -> list[str]:
+        if text in fine:
+            return []
+        complaints = rule(text)
+        if not complaints and len(text) <= _REMEMBERED_LENGTH:
+            if len(fine) >= _REMEMBERED:
+                fine.clear()
+            fine.add(text)
+        return complaints
+
+    return cast(_Rule, check)
+
+
 def _matching(text: str, pattern: str, told: str, *examples: str) -> list[str]:
     if _COMPILED[pattern].fullmatch(text):
         return []
@@ -34,6 +59,7 @@ def _too_long(text: str, limit: int) -> list[str]:
     return [f"must be no more than {limit} characters"] if len(text) > limit else []
 
 
+@_remembering
 def dns_label(text: str) -> list[str]:
     """RFC 1123 label: namespaces, ports, containers."""
     told = (
@@ -68,6 +94,7 @@ def path_segment(text: str) -> list[str]:
     return [f"may not contain '{char}'" for char in "/%" if char in text]
 
 
+@_remembering
 def qualified_name(text: str) -> list[str]:
     """Label keys, annotation keys, finalizers, resource names: ``prefix/name`` with an optional prefix."""
     prefix, slash, name = text.rpartition("/")
@@ -93,6 +120,7 @@ def qualified_name(text: str) -> list[str]:
     return complaints + _matching(name, _QUALIFIED, f"name part {told}", *examples)
 
 
+@_remembering
 def label_value(text: str) -> list[str]:
     """The value of a label."""
     told = (
@@ -114,6 +142,7 @@ def config_key(text: str) -> list[str]:
     return complaints
 
 
+@_remembering
 def env_name(text: str) -> list[str]:
     """The name of an environment variable: printable ASCII without ``=``."""
     if not text or any(not " " <= char <= "~" or char == "=" for char in text):
@@ -135,6 +164,7 @@ def port_number(number: int) -> list[str]:
     return [] if 1 <= number <= 65535 else ["must be between 1 and 65535, inclusive"]
 
 
+@_remembering
 def port_name(text: str) -> list[str]:
     """The IANA service name of a container port."""
     complaints = []

@@ -23,6 +23,7 @@ _Path = tuple[Any, str | int] | None
 _RANGES = {"int32": 2**31, "int64": 2**63}
 _SECONDS = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
 _MICROS = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z")
+_HAS_EMPTY = (str, list, dict)  # types whose empty value means absent; zero and false are values
 # Optional strings for which the empty string is a value of its own.
 _EMPTY_MEANS_SOMETHING = {
     "apiGroup",
@@ -84,7 +85,7 @@ def _object(value: Any, schema: Schema, path: _Path, walk: _Walk) -> Any:
             walk.unknown.append(path_text((path, field)))
             dropped.append(field)
         elif item is None or (
-            item in ("", [], {}) and not (child.kind == "object" or field in schema.required)
+            not item and type(item) in _HAS_EMPTY and not (child.kind == "object" or field in schema.required)
         ):
             if item is None or (child.kind != "any" and field not in _EMPTY_MEANS_SOMETHING):
                 dropped.append(field)
