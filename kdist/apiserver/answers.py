@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import zlib
 from collections.abc import Iterable, Iterator
 from typing import Any
 
 import orjson
 
 from kdist.api.errors import ApiError
+from kdist.apiserver import packing
 from kdist.apiserver.negotiation import JSON, PLAIN, YAML, Form
 from kdist.apiserver.request import Request, Send
 
@@ -17,6 +17,7 @@ GZIP_FROM = 128 * 1024  # bytes, upstream's threshold: smaller answers cost more
 CHUNK = 256 * 1024  # bytes per write: larger TLS writes stall the loop
 Headers = list[tuple[bytes, bytes]]
 _JSON_TYPE = (b"content-type", JSON.encode())
+_GZIP = [(b"content-encoding", b"gzip"), (b"vary", b"Accept-Encoding")]
 _UNCACHED = (b"cache-control", b"no-cache, private")
 
 
@@ -61,7 +62,10 @@ async def send_bytes(
 ) -> None:
     """A whole answer."""
     if len(body) > GZIP_FROM:
-        await send_parts(request, send, [body], status=status, content_type=content_type)
+        pieces = (body[at : at + CHUNK] for at in range(0, len(body), CHUNK))
+        await send_large(
+            request, send, pieces, len(body), status=status, content_type=content_type, extra=extra
+        )
         return
     start = head(request, status, content_type, extra)
     start["headers"].append((b"content-length", b"%d" % len(body)))
@@ -86,32 +90,80 @@ async def send_error(request: Request, send: Send, error: ApiError) -> None:
     await send_bytes(request, send, body, status=error.code, extra=extra.items())
 
 
-async def send_parts(
-    request: Request, send: Send, parts: list[bytes], *, status: int = 200, content_type: str = JSON
+async def send_large(
+    request: Request,
+    send: Send,
+    chunks: Iterable[bytes],
+    size: int,
+    *,
+    status: int = 200,
+    content_type: str = JSON,
+    extra: Iterable[tuple[str, str]] = (),
 ) -> None:
-    """A large answer from many pieces: joined into chunks, compressed when the client takes gzip."""
-    start = head(request, status, content_type)
-    size = sum(map(len, parts))
-    if size > GZIP_FROM and "gzip" in request.header(b"accept-encoding"):
-        start["headers"] += [(b"content-encoding", b"gzip"), (b"vary", b"Accept-Encoding")]
+    """An answer of ``size`` bytes in chunks: compressed when the client takes gzip and it is worth it."""
+    start = head(request, status, content_type, extra)
+    if size > GZIP_FROM and accepts_gzip(request):
+        start["headers"] += _GZIP
         await send(start)
-        await _send_compressed(send, parts)
+        await _send_compressed(send, chunks)
         return
     start["headers"].append((b"content-length", b"%d" % size))
     await send(start)
-    for chunk in chunks(parts):
+    for chunk in chunks:
         await send({"type": "http.response.body", "body": chunk, "more_body": True})
     await send({"type": "http.response.body", "body": b""})
 
 
-async def _send_compressed(send: Send, parts: list[bytes]) -> None:
-    compressor = zlib.compressobj(1, wbits=31)
-    for chunk in chunks(parts, CHUNK * 4):
-        # zlib lets go of the interpreter lock: other requests go on meanwhile
+async def _send_compressed(send: Send, chunks: Iterable[bytes]) -> None:
+    compressor = packing.compressor()
+    for chunk in chunks:
+        # compression lets go of the interpreter lock: other requests go on meanwhile
         packed = await asyncio.to_thread(compressor.compress, chunk)
         if packed:
             await send({"type": "http.response.body", "body": packed, "more_body": True})
     await send({"type": "http.response.body", "body": compressor.flush()})
+
+
+async def send_list(request: Request, send: Send, first: bytes, bodies: list[bytes], last: bytes) -> None:
+    """A list of objects that are bytes already."""
+    size = sum(map(len, bodies)) + max(0, len(bodies) - 1) + len(first) + len(last)
+    await send_large(request, send, _list_chunks(first, bodies, last), size)
+
+
+def _list_chunks(first: bytes, bodies: list[bytes], last: bytes) -> Iterator[bytes]:
+    pending, length = [first], 0
+    between = b""
+    for body in bodies:
+        pending += (between, body)
+        between = b","
+        length += len(body)
+        if length >= CHUNK:
+            yield b"".join(pending)
+            pending, length = [], 0
+    yield b"".join([*pending, last])
+
+
+async def send_packed(request: Request, send: Send, pieces: Iterable[tuple[bytes, bool]]) -> None:
+    """A list as :class:`kdist.apiserver.packing.Packer` makes it; others get their turn between new pieces."""
+    start = head(request, 200, JSON)
+    start["headers"] += _GZIP
+    await send(start)
+    pending: list[bytes] = []
+    size = 0
+    for piece, new in pieces:
+        pending.append(piece)
+        size += len(piece)
+        if size >= CHUNK:
+            await send({"type": "http.response.body", "body": b"".join(pending), "more_body": True})
+            pending, size = [], 0
+        elif new:
+            await asyncio.sleep(0)
+    await send({"type": "http.response.body", "body": b"".join(pending)})
+
+
+def accepts_gzip(request: Request) -> bool:
+    """Whether the client names gzip as an encoding, without a quality, as upstream reads it."""
+    return "gzip" in [token.strip() for token in request.header(b"accept-encoding").split(",")]
 
 
 def chunks(parts: Iterable[bytes], size: int = CHUNK) -> Iterator[bytes]:

@@ -16,6 +16,7 @@ from kdist.api.errors import ApiError, Expired, ServiceUnavailable
 from kdist.api.meta import Obj
 from kdist.api.resources import Resource
 from kdist.apiserver import conversion
+from kdist.apiserver.packing import Packer
 from kdist.apiserver.registry import Strategy
 from kdist.storage import body as bodies
 from kdist.storage import interface as storage
@@ -76,6 +77,7 @@ class Store:
         self.strategy = strategy
         self.hub = hub
         self._stored = stored
+        self.packer = Packer()
         self._prefix = resource.storage_prefix
         self.ttl = 0  # seconds objects live, 0: until deleted
 

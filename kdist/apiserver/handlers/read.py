@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import re
 
 import orjson
 
@@ -160,22 +159,24 @@ def _expired_continue(start: str) -> Expired:
 
 
 class _Page:
-    """One page of a list: its entries, the key to go on after, and how many remain (None: unknown)."""
+    """One page of a list: its entries, the key to go on after, and how many remain (None: unknown).
 
-    def __init__(self, entries: list[Entry], last: str, remaining: int | None) -> None:
-        self.entries, self.last, self.remaining = entries, last, remaining
+    ``whole`` says that nothing was selected: neighbours in the page are neighbours in storage.
+    """
+
+    def __init__(self, entries: list[Entry], last: str, remaining: int | None, *, whole: bool) -> None:
+        self.entries, self.last, self.remaining, self.whole = entries, last, remaining, whole
 
     @classmethod
     def cut(cls, entries: list[Entry], selected: Selection, limit: int, start: str) -> _Page:
         """The first ``limit`` matching entries after ``start``."""
         if start:
             entries = [e for e in entries if e.key > start]
-        matching = selected.select(entries)
+        matching, whole = selected.select(entries), selected.matches is None
         if not limit or len(matching) <= limit:
-            return cls(matching, "", None)
+            return cls(matching, "", None, whole=whole)
         kept = matching[:limit]
-        remaining = len(matching) - limit if selected.matches is None else None
-        return cls(kept, kept[-1].key, remaining)
+        return cls(kept, kept[-1].key, len(matching) - limit if whole else None, whole=whole)
 
 
 async def _send_list(call: Call, page: _Page, revision: int) -> None:
@@ -192,18 +193,21 @@ async def _send_list(call: Call, page: _Page, revision: int) -> None:
         )
         await answers.send_object(call.request, call.send, rendered, form)
         return
-    parts = [b"%b[" % _list_head(call, metadata)]
-    for entry in page.entries:
-        parts += (store.body_of(entry.body), b",")
-    if page.entries:
-        parts.pop()
-    parts.append(b"]}\n")
-    await answers.send_parts(call.request, call.send, parts)
+    head, bodies = _list_head(call, metadata), [entry.body for entry in page.entries]
+    if store.converts:
+        bodies = [store.body_of(body) for body in bodies]
+    elif page.whole and sum(map(len, bodies)) > answers.GZIP_FROM and answers.accepts_gzip(call.request):
+        await answers.send_packed(call.request, call.send, store.packer.pack(head, page.entries, _LIST_TAIL))
+        return
+    await answers.send_list(call.request, call.send, head, bodies, _LIST_TAIL)
+
+
+_LIST_TAIL = b"]}\n"
 
 
 def _list_head(call: Call, metadata: Obj) -> bytes:
-    head = orjson.dumps(list_object(call, [], metadata))
-    return re.sub(rb"\[\]\}$", b"", head)
+    """Everything of a list before its first object."""
+    return orjson.dumps(list_object(call, [], metadata))[:-2]
 
 
 def list_object(call: Call, objects: list[Obj], metadata: Obj) -> Obj:
