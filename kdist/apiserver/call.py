@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import orjson
@@ -81,6 +82,8 @@ class Call:
         manager = self.request.param("fieldManager")
         if len(manager) > _MANAGER_LIMIT:
             raise self._bad_option("fieldManager", f"Too long: may not be more than {_MANAGER_LIMIT} bytes")
+        if not manager.isprintable():
+            raise self._bad_option("fieldManager", f"Invalid value: {json.dumps(manager)}: invalid character")
         agent = self.request.header(b"user-agent").partition("/")[0]
         return manager or agent[:_MANAGER_LIMIT] or "unknown"
 

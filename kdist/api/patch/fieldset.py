@@ -200,6 +200,26 @@ def decode(tree: dict[str, Any], path: Path = ()) -> Paths:
     return found
 
 
+def is_tree(node: Any) -> bool:
+    """Whether a value that somebody sent is a FieldsV1 tree."""
+    if not isinstance(node, dict):
+        return False
+    return all((element == "." or _is_element(element)) and is_tree(below) for element, below in node.items())
+
+
+def _is_element(element: str) -> bool:
+    kind, colon, rest = element.partition(":")
+    if kind == "f":
+        return bool(colon)
+    if kind == "i":
+        return rest.removeprefix("-").isdecimal()
+    try:
+        value = orjson.loads(rest)
+    except orjson.JSONDecodeError:
+        return False
+    return kind == "v" or (kind == "k" and isinstance(value, dict))
+
+
 def text(path: Path) -> str:
     """A path as messages show it: ``.spec.containers[name="x"].image``."""
     parts: list[str] = []
@@ -210,6 +230,8 @@ def text(path: Path) -> str:
         elif kind == "k":
             shown = (f"{k}={orjson.dumps(v).decode()}" for k, v in orjson.loads(rest).items())
             parts.append(f"[{','.join(shown)}]")
+        elif kind == "i":
+            parts.append(f"[{rest}]")
         else:
             parts.append(f"[={rest}]")
     return "".join(parts)

@@ -1,61 +1,140 @@
-"""JSON patch, RFC 6902. A malformed patch is a BadRequest; one that does not apply is Invalid."""
+"""JSON patch, RFC 6902. What is no patch is a BadRequest; one whose operations do not fit is Invalid.
+
+As in upstream's library a missing ``value`` is null and ``replace`` of a missing key adds it. What operations may
+cost is bounded: how many there are, how much they copy, how many list items they move.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from copy import deepcopy
 from typing import Any
+
+import orjson
 
 from kdist.api.errors import BadRequest, Invalid, RequestEntityTooLarge
 
 MAX_OPERATIONS = 10_000
-_NEEDS_VALUE = {"add", "replace", "test"}
+MAX_COPIED = 3 * 1024 * 1024  # bytes of JSON that all copy operations together may add, as upstream
+MAX_MOVED = (
+    50_000_000  # list items that insertions and removals together may shift: under a tenth of a second
+)
 _NEEDS_FROM = {"move", "copy"}
 
 
-def apply(document: Any, patch: Sequence[dict[str, Any]]) -> Any:
+def apply(document: Any, patch: Any) -> Any:
     """The document after all operations; the argument stays as it is."""
+    if not isinstance(patch, list) or not all(isinstance(operation, dict) for operation in patch):
+        raise BadRequest("a JSON patch is a list of operations")
     if len(patch) > MAX_OPERATIONS:
         raise RequestEntityTooLarge(
-            f"The allowed maximum operations in a JSON patch is {MAX_OPERATIONS}, got {len(patch)}"
+            f"Request entity too large: The allowed maximum operations in a JSON patch is {MAX_OPERATIONS}, "
+            f"got {len(patch)}"
         )
-    result = deepcopy(document)
+    run = _Run(deepcopy(document))
     for operation in patch:
-        result = _apply_one(result, operation)
-    return result
+        run.one(operation)
+    _encoded(run.document)  # operations can build what no body could bring
+    return run.document
 
 
-def _apply_one(document: Any, operation: Any) -> Any:
-    if not isinstance(operation, dict) or not isinstance(operation.get("path"), str):
-        raise BadRequest("jsonpatch operation needs an op and a path")
-    op, path = operation.get("op"), _tokens(operation["path"])
-    if op in _NEEDS_VALUE and "value" not in operation:
-        raise BadRequest(f"jsonpatch {op} operation needs a value")
-    if op in _NEEDS_FROM and not isinstance(operation.get("from"), str):
-        raise BadRequest(f"jsonpatch {op} operation needs a from")
-    match op:
-        case "add":
-            return _add(document, path, deepcopy(operation["value"]))
-        case "remove":
-            return _remove(document, path)[0]
-        case "replace":
-            return _replace(document, path, deepcopy(operation["value"]))
-        case "test":
-            _test(document, path, operation["value"])
-            return document
-        case "move":
-            rest, value = _remove(document, _tokens(operation["from"]))
-            return _add(rest, path, value)
-        case "copy":
-            return _add(document, path, deepcopy(_find(document, _tokens(operation["from"]))))
-    raise BadRequest(f"jsonpatch operation {op!r} is unknown")
+class _Run:
+    """A document under change, and what the changes have cost so far."""
+
+    def __init__(self, document: Any) -> None:
+        self.document = document
+        self._copied = self._moved = 0
+
+    def one(self, operation: dict[str, Any]) -> None:
+        """Carry out one operation."""
+        op, path = operation.get("op"), _pointer(operation, "path")
+        source = _pointer(operation, "from") if op in _NEEDS_FROM else []
+        value = operation.get("value")
+        match op:
+            case "add":
+                self._add(path, deepcopy(value))
+            case "remove":
+                self._remove(path)
+            case "replace":
+                self._replace(path, deepcopy(value))
+            case "test":
+                _test(self.document, path, value)
+            case "move":
+                self._add(path, self._remove(source))
+            case "copy":
+                self._add(path, self._copy(source))
+            case _:
+                raise Invalid(f"jsonpatch operation {op!r} is unknown")
+
+    def _add(self, path: list[str], value: Any) -> None:
+        if not path:
+            self.document = value
+            return
+        parent, last = _find(self.document, path[:-1]), path[-1]
+        if isinstance(parent, list):
+            at = _index(parent, last, appending=True)
+            self._shift(len(parent) - at)
+            parent.insert(at, value)
+        elif isinstance(parent, dict):
+            parent[last] = value
+        else:
+            raise _missing(last)
+
+    def _remove(self, path: list[str]) -> Any:
+        if not path:
+            raise Invalid("jsonpatch: unable to remove the whole document")
+        parent, last = _find(self.document, path[:-1]), path[-1]
+        value = _step(parent, last)
+        if isinstance(parent, list):
+            at = _index(parent, last)
+            self._shift(len(parent) - at)
+            del parent[at]
+        else:
+            del parent[last]
+        return value
+
+    def _replace(self, path: list[str], value: Any) -> None:
+        if not path:
+            self.document = value
+            return
+        parent, last = _find(self.document, path[:-1]), path[-1]
+        if isinstance(parent, list):
+            parent[_index(parent, last)] = value
+        elif isinstance(parent, dict):
+            parent[last] = value
+        else:
+            raise _missing(last)
+
+    def _copy(self, path: list[str]) -> Any:
+        body = _encoded(_find(self.document, path))
+        self._copied += len(body)
+        if self._copied > MAX_COPIED:
+            raise Invalid(
+                f"jsonpatch: unable to complete the copy, the accumulated size increase of copy is {self._copied}, "
+                f"exceeding the limit {MAX_COPIED}"
+            )
+        return orjson.loads(body)
+
+    def _shift(self, items: int) -> None:
+        self._moved += items
+        if self._moved > MAX_MOVED:
+            raise Invalid(f"jsonpatch: the operations move more than {MAX_MOVED} list items")
 
 
-def _tokens(pointer: str) -> list[str]:
+def _encoded(value: Any) -> bytes:
+    try:
+        return orjson.dumps(value)
+    except (orjson.JSONEncodeError, RecursionError) as error:
+        raise Invalid("jsonpatch: the document is nested too deeply") from error
+
+
+def _pointer(operation: dict[str, Any], field: str) -> list[str]:
+    pointer = operation.get(field)
+    if not isinstance(pointer, str):
+        raise Invalid(f"jsonpatch {operation.get('op')} operation needs a {field}")
     if not pointer:
         return []
     if not pointer.startswith("/"):
-        raise BadRequest(f"jsonpatch pointer {pointer!r} does not start with a slash")
+        raise Invalid(f"jsonpatch pointer {pointer!r} does not start with a slash")
     return [token.replace("~1", "/").replace("~0", "~") for token in pointer[1:].split("/")]
 
 
@@ -66,7 +145,8 @@ def _missing(token: str) -> Invalid:
 def _index(items: list[Any], token: str, *, appending: bool = False) -> int:
     if appending and token == "-":
         return len(items)
-    if not token.lstrip("-").isdigit():
+    digits = token.removeprefix("-")
+    if not (digits.isascii() and digits.isdigit() and len(digits) < 10):
         raise _missing(token)
     at = int(token)
     at = at + len(items) if at < 0 else at
@@ -86,36 +166,6 @@ def _step(node: Any, token: str) -> Any:
 def _find(document: Any, path: list[str]) -> Any:
     for token in path:
         document = _step(document, token)
-    return document
-
-
-def _add(document: Any, path: list[str], value: Any) -> Any:
-    if not path:
-        return value
-    parent, last = _find(document, path[:-1]), path[-1]
-    if isinstance(parent, list):
-        parent.insert(_index(parent, last, appending=True), value)
-    elif isinstance(parent, dict):
-        parent[last] = value
-    else:
-        raise _missing(last)
-    return document
-
-
-def _remove(document: Any, path: list[str]) -> tuple[Any, Any]:
-    if not path:
-        raise Invalid("jsonpatch: unable to remove the whole document")
-    parent, last = _find(document, path[:-1]), path[-1]
-    _step(parent, last)
-    return document, parent.pop(_index(parent, last) if isinstance(parent, list) else last)
-
-
-def _replace(document: Any, path: list[str], value: Any) -> Any:
-    if not path:
-        return value
-    parent, last = _find(document, path[:-1]), path[-1]
-    _step(parent, last)
-    parent[_index(parent, last) if isinstance(parent, list) else last] = value
     return document
 
 

@@ -17,6 +17,7 @@ from kdist.api.patch.fieldset import Paths
 from kdist.api.schema import Schema
 
 _MAX_UPDATERS = 10
+_OPERATIONS = ("Apply", "Update")
 _ANCIENT = "ancient-changes"
 # Fields of every object that nobody owns.
 _UNOWNED_METADATA = (
@@ -113,11 +114,11 @@ def track_update(
     A client that sends managedFields of its own replaces them, and clears them with one empty entry.
     """
     metadata = new.setdefault("metadata", {})
-    sent = metadata.get("managedFields")
+    before = (old or {}).get("metadata") or {}
+    sent = _sent(metadata, before)
     if old is None and not sent and schema.kind == "object":
         _own_everything(new, schema, Manager(manager, "Update", new.get("apiVersion", ""), subresource), now)
         return
-    before = (old or {}).get("metadata") or {}
     managers = read({"managedFields": sent}) if sent else read(before)
     if sent == [{}]:
         managers = {}
@@ -141,6 +142,23 @@ def _own_everything(new: Obj, schema: Schema, creator: Manager, now: str | None)
     new["metadata"].pop("managedFields", None)
     if owned:
         new["metadata"]["managedFields"] = [_entry(creator, now or meta.now(), owned)]
+
+
+def _sent(metadata: Obj, before: Obj) -> list[Any] | None:
+    """The managedFields of a write; those that cannot be read leave the stored ones as they are."""
+    sent: list[Any] | None = metadata.get("managedFields")
+    have = before.get("managedFields")
+    if not sent or sent == have or sent == [{}] or all(_readable(entry) for entry in sent):
+        return sent
+    metadata.pop("managedFields")
+    if have:
+        metadata["managedFields"] = deepcopy(have)
+    return have
+
+
+def _readable(entry: Obj) -> bool:
+    known = entry.get("operation") in _OPERATIONS and entry.get("fieldsType") == "FieldsV1"
+    return known and fieldset.is_tree(entry.get("fieldsV1") or {})
 
 
 def _restore(metadata: Obj, before: Obj, sent: list[Any] | None) -> None:

@@ -12,13 +12,12 @@ from kdist.api.errors import ApiError, BadRequest, Cause, Invalid, UnsupportedMe
 from kdist.api.meta import Obj
 from kdist.api.patch import json as json_patch
 from kdist.api.patch import merge, strategic
+from kdist.api.resources import Resource
 from kdist.apiserver import negotiation
 from kdist.apiserver.call import Call
 from kdist.apiserver.pipeline import Act
 from kdist.apiserver.validation import decode, read_object
 from kdist.apiserver.validation.decode import Body
-
-_JSON_PATCH_LIMIT = 10_000  # operations
 
 
 class Patch:
@@ -55,10 +54,6 @@ def read(call: Call, raw: bytes, content_type: str) -> Patch:
 
 def _changer(call: Call, kind: str, value: Any) -> Callable[[Obj], Any]:
     if kind == "json":
-        if not isinstance(value, list):
-            raise BadRequest("a JSON patch is a list of operations")
-        if len(value) > _JSON_PATCH_LIMIT:
-            raise BadRequest(f"the JSON patch has {len(value)} operations, the limit is {_JSON_PATCH_LIMIT}")
         return lambda old: json_patch.apply(old, value)
     if not isinstance(value, dict):
         raise BadRequest("a patch is an object")
@@ -73,6 +68,15 @@ def _changer(call: Call, kind: str, value: Any) -> Callable[[Obj], Any]:
     return lambda old: strategic.apply(old, value, schema)
 
 
+def _check_type(patched: Obj, resource: Resource) -> None:
+    """A patch may leave out what the object is, not change it. BadRequest."""
+    have = patched.setdefault("apiVersion", resource.api_version), patched.setdefault("kind", resource.kind)
+    if have != (resource.api_version, resource.kind):
+        raise BadRequest(
+            f"a {resource.kind} of {resource.api_version} cannot be made a {have[1]} of {have[0]} by a patch"
+        )
+
+
 def _conformer(call: Call, body: Body) -> Callable[[Any], Obj]:
     """Brings the patched object into its stored form; warnings of the patch are told once."""
     resource, schema = call.resource, call.core.scheme.schema_of(call.resource)
@@ -81,6 +85,8 @@ def _conformer(call: Call, body: Body) -> Callable[[Any], Obj]:
     def conform(patched: Any) -> Obj:
         checked = replace(body, value=patched)
         try:
+            if isinstance(patched, dict):
+                _check_type(patched, resource)
             obj, warnings = read_object(
                 checked, schema, kind=resource.kind, version=resource.version, field_validation=level
             )

@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 import pytest
 
-from kdist.api.errors import BadRequest, Conflict, Invalid
+from kdist.api.errors import BadRequest, Conflict, Invalid, RequestEntityTooLarge
 from kdist.api.patch import apply, fieldset, managed, merge, strategic
 from kdist.api.patch import json as json_patch
 from kdist.api.scheme import Scheme
@@ -34,13 +34,44 @@ def test_json_patch_runs_its_operations_in_order() -> None:
         ({"op": "remove", "path": "/x"}, Invalid),
         ({"op": "replace", "path": "/a/9", "value": 1}, Invalid),
         ({"op": "test", "path": "/a", "value": 1}, Invalid),
-        ({"op": "add", "path": "/a"}, BadRequest),
-        ({"op": "nope", "path": "/a"}, BadRequest),
+        ({"op": "add", "path": "a"}, Invalid),
+        ({"op": "add"}, Invalid),
+        ({"op": "move", "path": "/a"}, Invalid),
+        ({"op": "nope", "path": "/a"}, Invalid),
+        ({"op": "remove", "path": "/a/\N{SUPERSCRIPT TWO}"}, Invalid),
+        ("nope", BadRequest),
     ],
 )
 def test_json_patch_refuses_what_does_not_fit(operation: Obj, error: type[Exception]) -> None:
     with pytest.raises(error):
         json_patch.apply({"a": [1]}, [operation])
+
+
+def test_json_patch_replaces_what_is_missing_as_upstream_does() -> None:
+    assert json_patch.apply({}, [{"op": "replace", "path": "/a", "value": 1}]) == {"a": 1}
+
+
+def test_json_patch_refuses_too_many_operations() -> None:
+    test = {"op": "test", "path": "/a", "value": 1}
+    with pytest.raises(RequestEntityTooLarge, match="10000"):
+        json_patch.apply({"a": 1}, [test] * 10_001)
+
+
+def test_json_patch_that_doubles_a_document_again_and_again_is_refused() -> None:
+    double = [{"op": "copy", "from": "", "path": f"/{n}"} for n in range(40)]
+    with pytest.raises(Invalid, match="accumulated size"):
+        json_patch.apply({"a": "x" * 100}, double)
+
+
+def test_json_patch_that_shifts_a_long_list_again_and_again_is_refused() -> None:
+    with pytest.raises(Invalid, match="list items"):
+        json_patch.apply([0] * 100_000, [{"op": "add", "path": "/0", "value": 0}] * 10_000)
+
+
+def test_json_patch_that_nests_without_end_is_refused() -> None:
+    nest = [{"op": "add", "path": "/a" * depth, "value": {}} for depth in range(1, 600)]
+    with pytest.raises(Invalid, match="too deeply"):
+        json_patch.apply({}, nest)
 
 
 def test_merge_patch_deletes_by_null_and_replaces_lists() -> None:
@@ -205,3 +236,33 @@ def test_a_creator_owns_what_a_comparison_with_nothing_finds(
     assert schema is not None
     compared = fieldset.encode(fieldset.compare({}, obj, schema).added)
     assert orjson.dumps(fieldset.tree(obj, schema)) == orjson.dumps(compared)
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        {"operation": "Sometimes"},
+        {"fieldsType": "FieldsV2"},
+        {"fieldsV1": {"f:x": 3}},
+        {"fieldsV1": {"k:{bad": {}}},
+        {"fieldsV1": {"k:3": {}}},
+        {"fieldsV1": {"i:x": {}}},
+        {"fieldsV1": {"zz": {}}},
+        {"fieldsV1": "f:x"},
+    ],
+)
+def test_managed_fields_that_cannot_be_read_leave_the_stored_ones(entry: Obj) -> None:
+    schema = Scheme.load("1.32").schema("v1", "ConfigMap")
+    assert schema is not None
+    old: Obj = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "x"}, "data": {"a": "1"}}
+    managed.track_update(old, None, schema, "me", "", "then")
+    whole = {
+        "manager": "a",
+        "operation": "Update",
+        "apiVersion": "v1",
+        "fieldsType": "FieldsV1",
+        "fieldsV1": {},
+    }
+    new = {**old, "metadata": {**old["metadata"], "managedFields": [{**whole, **entry}]}}
+    managed.track_update(new, old, schema, "me", "", "now")
+    assert new["metadata"]["managedFields"] == old["metadata"]["managedFields"]
