@@ -16,7 +16,7 @@ from kdist.apiserver import discovery, metrics
 from kdist.apiserver.authn.keys import discovery_document
 from kdist.apiserver.core import Core
 from kdist.apiserver.negotiation import JSON
-from kdist.apiserver.openapi import Document, OpenAPI
+from kdist.apiserver.openapi import Document, OpenAPI, proto
 
 # A check returns None when it holds, else the reason why not.
 Check = Callable[[], Awaitable[str | None]]
@@ -197,20 +197,23 @@ def _openapi(app: FastAPI, core: Core) -> None:
     remote = core.aggregation.openapi
     documents = OpenAPI(core.scheme, remote, core.selectable_fields)
 
-    def sent(request: Request, document: Document | None) -> Response:
+    def sent(request: Request, document: Document | None, form: str = "application/json") -> Response:
         if document is None:
             return Response("404 page not found\n", 404, media_type="text/plain")
         headers = {"etag": document.etag, "vary": "Accept, Accept-Encoding"}
         if request.headers.get("if-none-match") == document.etag:
             return Response(status_code=304, headers=headers)
         if "gzip" not in request.headers.get("accept-encoding", ""):
-            return Response(document.body(), headers=headers, media_type="application/json")
+            return Response(document.body(), headers=headers, media_type=form)
         headers["content-encoding"] = "gzip"
-        return Response(document.gzipped, headers=headers, media_type="application/json")
+        return Response(document.gzipped, headers=headers, media_type=form)
 
     @app.get("/openapi/v2")
     async def v2(request: Request) -> Response:
         await remote.refresh()
+        accept = request.headers.get("accept", "")
+        if any(form in accept for form in proto.ACCEPTED):
+            return sent(request, documents.v2_protobuf(), proto.MEDIA_TYPE)
         return sent(request, documents.v2())
 
     @app.get("/openapi/v3")

@@ -19,7 +19,7 @@ from kdist.api.resources import Resource
 from kdist.api.schema import Definitions
 from kdist.api.scheme import Scheme
 from kdist.apiserver.aggregation.remoteopenapi import RemoteOpenAPI, merge
-from kdist.apiserver.openapi import custom, v2, v3
+from kdist.apiserver.openapi import custom, enums, proto, v2, v3
 from kdist.apiserver.openapi.operations import Operation, of_resource, root
 
 __all__ = ["Document", "OpenAPI"]
@@ -57,7 +57,7 @@ class OpenAPI:
         return self._scheme.changes, self._remote.changes if self._remote else 0
 
     def _definitions(self, *, v2: bool = False) -> Definitions:
-        builtin = self._scheme.definitions()
+        builtin = enums.completed(self._scheme.definitions())
         return {**builtin, **custom.definitions(self._scheme, builtin, self._selectable, v2=v2)}
 
     def v2(self) -> Document:
@@ -69,6 +69,10 @@ class OpenAPI:
         for spec in self._remote.v2() if self._remote else ():
             merge(document, spec)
         return document
+
+    def v2_protobuf(self) -> Document:
+        """``/openapi/v2`` as protobuf, with the same content."""
+        return self._kept_bytes("v2 protobuf", lambda: proto.encode(orjson.loads(self.v2().body())))
 
     def v3_index(self) -> dict[str, Any]:
         """``/openapi/v3``: where the document of each group and version lies; the hash changes with it."""
@@ -122,12 +126,15 @@ class OpenAPI:
         return replace(operation, answer=name, body=name if takes_body else operation.body)
 
     def _kept(self, key: str, build: Callable[[], dict[str, Any]]) -> Document:
+        return self._kept_bytes(key, lambda: orjson.dumps(build()))
+
+    def _kept_bytes(self, key: str, build: Callable[[], bytes]) -> Document:
         if self._made_at != self._changes():
             self._documents.clear()
             self._made_at = self._changes()
         found = self._documents.get(key)
         if found is None:
-            body = orjson.dumps(build())
+            body = build()
             etag = hashlib.sha256(body).hexdigest().upper()
             found = self._documents[key] = Document(gzip.compress(body, 6), f'"{etag}"')
             gc.collect()  # the definitions are a large, cyclic-looking heap: give it back now
