@@ -30,12 +30,16 @@ class Kubectl:
     namespace: str = "default"
 
     def run(
-        self, args: tuple[str, ...], stdin: str = "", env: dict[str, str] | None = None
+        self,
+        args: tuple[str, ...],
+        stdin: str = "",
+        env: dict[str, str] | None = None,
+        folder: Path | None = None,
     ) -> subprocess.CompletedProcess[str]:
         """The finished command, whatever its end."""
         command = [self.binary, "--kubeconfig", str(self.kubeconfig), "--namespace", self.namespace, *args]
         return subprocess.run(
-            command, input=stdin, capture_output=True, text=True, timeout=90, check=False,
+            command, input=stdin, capture_output=True, text=True, timeout=90, check=False, cwd=folder,
             env={**os.environ, "HOME": str(self.kubeconfig.parent), **(env or {})},
         )  # fmt: skip
 
