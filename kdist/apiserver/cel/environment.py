@@ -1,0 +1,97 @@
+"""What expressions are compiled in: the declared variables and Kubernetes' functions.
+
+Parsing and type checking are the library's (Google's C++ CEL); the checked expression is then planned
+(``planner``) and evaluated here, since Kubernetes' cost limits and functions are not the library's. The library is
+loaded with the first environment: a server without expressions does not pay for it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from kdist.apiserver.cel import ast, declarations, literals
+from kdist.apiserver.cel.ast import Ast
+from kdist.apiserver.cel.errors import CompileError
+from kdist.apiserver.cel.messages import Messages
+from kdist.apiserver.cel.planner import plan
+from kdist.apiserver.cel.program import Program
+from kdist.apiserver.cel.types import DeclType
+
+if TYPE_CHECKING:
+    from cel_expr_python import cel
+
+_STATUS = re.compile(r"^[A-Z_]+: | \[[A-Z_]+\]$")
+_STRUCT = re.compile(r"(undefined field '[^']*') not found in struct '[^']*'")
+
+
+class Environment:
+    """Compiles expressions over some variables. Making one takes about a millisecond: keep it."""
+
+    def __init__(self, variables: Mapping[str, DeclType]) -> None:
+        self.variables = dict(variables)
+        self._messages = Messages()
+        declared: dict[str, Any] = {name: self._type(made) for name, made in variables.items()}
+        self._env = _library().NewEnv(self._messages.pool(), config=_configuration(), variables=declared)
+
+    def compile(self, expression: str) -> Program:
+        """The program of an expression. CompileError tells every fault with its place."""
+        checked = self.check(expression)
+        try:
+            evaluate = plan(checked, frozenset(self.variables), self._messages.types)
+        except RecursionError as error:
+            raise CompileError("compilation failed: the expression is nested too deeply") from error
+        return Program(expression, checked, evaluate, self._result_type(checked))
+
+    def check(self, expression: str) -> Ast:
+        """The checked expression. CompileError."""
+        try:
+            serialized = self._env.compile(expression).serialize()
+        except RuntimeError as error:  # the library's only error
+            raise CompileError(_told(str(error))) from error
+        checked = ast.decode(serialized)
+        faults = literals.check(checked, expression)
+        if faults:
+            raise CompileError("compilation failed: " + "\n".join(faults))
+        return checked
+
+    def _result_type(self, checked: Ast) -> str:
+        return ast.shown(checked.type_of(checked.root))
+
+    def _type(self, declared: DeclType) -> Any:
+        kind = _library().Type
+        match declared.kind:
+            case "list":
+                assert declared.element is not None
+                return kind.List(self._type(declared.element))
+            case "map":
+                assert declared.element is not None and declared.key is not None
+                return kind.Map(self._type(declared.key), self._type(declared.element))
+            case "object":
+                return kind(self._messages.name_of(declared))
+            case "opaque":
+                return kind.AbstractType(declared.name)
+            case "optional":
+                assert declared.element is not None
+                return kind.AbstractType("optional_type", [self._type(declared.element)])
+            case "null_type":
+                return kind.NULL
+        return getattr(kind, declared.kind.upper())
+
+
+def _told(text: str) -> str:
+    return "compilation failed: " + _STRUCT.sub(r"\1", _STATUS.sub("", text))
+
+
+@cache
+def _library() -> Any:
+    from cel_expr_python import cel
+
+    return cel
+
+
+@cache
+def _configuration() -> cel.EnvConfig:
+    return _library().NewEnvConfigFromYaml(declarations.configuration())
