@@ -46,7 +46,7 @@ UNBOUNDED = values.INT_MAX
 class DeclType:
     """A type. ``fields`` are those of an object, by escaped name; ``element`` and ``key`` those of lists and maps.
 
-    ``max_elements`` bounds ``size(value)``; ``min_size`` is the least a value takes in JSON, in bytes.
+    ``max_elements`` bounds ``size(value)`` (upstream counts scalars and keys of maps as of no size); ``min_size`` is the least a value takes in JSON, in bytes.
     ``plain`` says that a JSON value of this type is used as it is; ``opaque`` and ``object`` types have a name.
     """
 
@@ -55,7 +55,7 @@ class DeclType:
     element: DeclType | None = None
     key: DeclType | None = None
     fields: Mapping[str, DeclType] = field(default_factory=lambda: MappingProxyType({}))
-    max_elements: int = UNBOUNDED
+    max_elements: int = 0
     min_size: int = 0
     list_type: str = ""
     list_keys: tuple[str, ...] = ()
@@ -89,7 +89,7 @@ def map_of(element: DeclType, max_elements: int = UNBOUNDED, key: DeclType = STR
 def object_of(fields: Mapping[str, DeclType], name: str = "object") -> DeclType:
     """An object type; its fields are named as expressions name them."""
     plain = all(made.plain for made in fields.values())
-    return DeclType("object", name=name, fields=fields, max_elements=0, min_size=2, plain=plain)
+    return DeclType("object", name=name, fields=fields, min_size=2, plain=plain)
 
 
 def opaque(name: str) -> DeclType:
