@@ -46,8 +46,9 @@ UNBOUNDED = values.INT_MAX
 class DeclType:
     """A type. ``fields`` are those of an object, by escaped name; ``element`` and ``key`` those of lists and maps.
 
-    ``max_elements`` bounds ``size(value)`` (upstream counts scalars and keys of maps as of no size); ``min_size`` is the least a value takes in JSON, in bytes.
-    ``plain`` says that a JSON value of this type is used as it is; ``opaque`` and ``object`` types have a name.
+    ``max_elements`` bounds ``size(value)`` (upstream counts scalars and the keys of maps as of no size);
+    ``min_size`` is the least a value takes in JSON, in bytes. ``plain`` says that a JSON value of this type is used
+    as it is; ``opaque`` and ``object`` types have a name.
     """
 
     kind: Kind
