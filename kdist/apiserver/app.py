@@ -85,7 +85,7 @@ class Application:
         core, info = self._core, request.info
         if core.stopping.is_set() and not info.path.startswith(("/livez", "/readyz", "/healthz")):
             raise ServiceUnavailable("the server is shutting down", details={"retryAfterSeconds": 1})
-        self._admit_user(request)
+        await self._admit_user(request)
         backend = core.aggregation.backend_for(info)
         if backend is None and not info.is_resource:
             request.scope["state"]["user"] = request.user
@@ -102,10 +102,10 @@ class Application:
         except TimeoutError as error:
             raise errors.Timeout("request did not complete within the allowed duration") from error
 
-    def _admit_user(self, request: Request) -> None:
+    async def _admit_user(self, request: Request) -> None:
         """Find out who asks and whether they may. Unauthorized, Forbidden."""
         core, info = self._core, request.info
-        user = core.authenticator.authenticate(request.scope)
+        user = await core.authenticator.authenticate(request.scope)
         if user is None:
             raise Unauthorized("Unauthorized")
         request.user = impersonate(core.authorizer, user, request.scope["headers"])

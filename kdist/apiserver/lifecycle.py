@@ -16,9 +16,6 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import AsyncIterator
-from pathlib import Path
-
-from cryptography.hazmat.primitives.asymmetric import ec
 
 from kdist.api.errors import ApiError
 from kdist.api.scheme import Scheme
@@ -28,19 +25,12 @@ from kdist.apiserver.admission.webhooks import MutatingWebhooks, ValidatingWebho
 from kdist.apiserver.aggregation.layer import Aggregation
 from kdist.apiserver.allocators import open_allocator
 from kdist.apiserver.app import Application
-from kdist.apiserver.authn import Authenticator
-from kdist.apiserver.authn.bootstraptokens import BootstrapTokens
-from kdist.apiserver.authn.certificates import Authority
-from kdist.apiserver.authn.frontproxy import FrontProxy
-from kdist.apiserver.authn.keys import KeySet
-from kdist.apiserver.authn.tokenrequest import TokenIssuer
-from kdist.apiserver.authn.tokens import TokenVerifier
-from kdist.apiserver.authz import Authorizer
 from kdist.apiserver.bootstrap import ensure_defaults, publish_authorities
 from kdist.apiserver.core import Core
 from kdist.apiserver.crd.registration import Registration
 from kdist.apiserver.loopback import CacheReader, RegistryWriter
 from kdist.apiserver.masters import Masters
+from kdist.apiserver.security import Security
 from kdist.apiserver.server import Server, bind
 from kdist.config.apiserver import ApiServerSettings
 from kdist.storage.interface import Storage, StorageError
@@ -121,19 +111,10 @@ class ApiServer:
     # ----- putting together
 
     def _compose(self) -> None:
-        settings, core = self._settings, self.core
-        core.token_keys = _token_keys(settings)
-        audiences = settings.api_audiences or settings.service_account_issuer
-        core.authenticator = Authenticator(
-            tokens=TokenVerifier(
-                core.token_keys, self._reader, issuers=settings.service_account_issuer, audiences=audiences
-            ),
-            bootstrap_tokens=BootstrapTokens(self._reader),
-            client_ca=Authority.from_file(settings.client_ca_file) if settings.client_ca_file else None,
-            front_proxy=_front_proxy(settings),
-            anonymous=settings.anonymous_auth,
-        )
-        core.authorizer = Authorizer(self._reader, settings.authorization_mode)
+        core = self.core
+        self._security = Security(self._settings, self._reader, self._writer)
+        core.token_keys, core.token_issuer = self._security.keys, self._security.issuer
+        core.authenticator, core.authorizer = self._security.authenticator, self._security.authorizer
         self._webhooks = WebhookClient(self._reader)
         asking = (self._reader, self._writer, core.scheme, self._webhooks)
         core.admission = default_chain(
@@ -141,9 +122,6 @@ class ApiServer:
             self._writer,
             core.authorizer,
             extensions=(MutatingWebhooks(*asking), ValidatingWebhooks(*asking)),
-        )
-        core.token_issuer = TokenIssuer(
-            core.token_keys, self._writer, issuer=settings.service_account_issuer[0], audiences=audiences
         )
 
     def _http_server(self) -> Server:
@@ -199,6 +177,8 @@ class ApiServer:
         )
         await self._masters.try_reconcile()
         self._spawn(self._masters.run(), "masters")
+        for name, work in self._security.works().items():
+            self._spawn(work, name)
         for name, work in self.core.aggregation.works().items():
             self._spawn(work, name)
         for name, work in background.of(self.core, self.address, self.port, self.context).items():
@@ -236,6 +216,7 @@ class ApiServer:
         await self._end()
         await self.core.forwarder.close()
         await self._webhooks.close()
+        await self._security.close()
         await self.core.storage.close()
 
     async def _end(self, name: str = "", *, cancel: bool = True) -> None:
@@ -254,21 +235,6 @@ class ApiServer:
 
 async def _ok() -> None:
     return None
-
-
-def _token_keys(settings: ApiServerSettings) -> KeySet:
-    if settings.service_account_signing_key_file is None:
-        return KeySet.of(ec.generate_private_key(ec.SECP256R1()))
-    return KeySet.from_files(
-        settings.service_account_signing_key_file, [Path(p) for p in settings.service_account_key_file]
-    )
-
-
-def _front_proxy(settings: ApiServerSettings) -> FrontProxy | None:
-    if settings.requestheader_client_ca_file is None:
-        return None
-    authority = Authority.from_file(settings.requestheader_client_ca_file)
-    return FrontProxy(authority, settings.requestheader_allowed_names)
 
 
 @contextlib.asynccontextmanager

@@ -187,8 +187,14 @@ async def _start_clients(group: asyncio.TaskGroup, settings: DevSettings, kubern
     from kdist.controllers.manager import run_controllers
     from kdist.scheduler.run import run_scheduler
 
+    pki = kubernetes / "pki"
     manager = ControllerManagerSettings(
-        kubeconfig=kubernetes / "controller-manager.conf", root_ca_file=kubernetes / "pki" / "ca.crt"
+        kubeconfig=kubernetes / "controller-manager.conf",
+        controllers=("*", "bootstrap-signer-controller", "token-cleaner-controller"),
+        root_ca_file=pki / "ca.crt",
+        service_account_private_key_file=pki / "sa.key",
+        cluster_signing_cert_file=pki / "ca.crt",
+        cluster_signing_key_file=pki / "ca.key",
     )
     scheduler = SchedulerSettings(kubeconfig=kubernetes / "scheduler.conf")
 

@@ -59,6 +59,36 @@ class ApiServerSettings:
     )
     proxy_client_key_file: Path | None = option(None, help="Key (PEM) of the proxy client certificate.")
 
+    oidc_issuer_url: str = option(
+        "", help="OpenID Connect issuer (https) whose tokens authenticate users. Default: none is believed."
+    )
+    oidc_client_id: str = option("", help="Audience that tokens of the issuer must name.")
+    oidc_username_claim: str = option("sub", help="Claim that is the user name.")
+    oidc_username_prefix: str = option(
+        "",
+        help="Prefix of user names; '-' is none. Default: the issuer and '#', none when the claim is email.",
+    )
+    oidc_groups_claim: str = option("", help="Claim that lists the user's groups. Default: there are none.")
+    oidc_groups_prefix: str = option("", help="Prefix of the groups.")
+    oidc_required_claim: tuple[str, ...] = option((), help="key=value pairs that a token must have.")
+    oidc_signing_algs: tuple[str, ...] = option(("RS256",), help="Signature algorithms that are believed.")
+    oidc_ca_file: Path | None = option(
+        None, help="CA bundle (PEM) of the issuer's certificate. Default: the system's."
+    )
+    authentication_config: Path | None = option(
+        None,
+        help="AuthenticationConfiguration file: issuers and where requests may be anonymous, instead of flags.",
+    )
+    authentication_token_webhook_config_file: Path | None = option(
+        None, help="kubeconfig of a webhook that is asked about tokens that nobody else knows."
+    )
+    authentication_token_webhook_cache_ttl: float = option(
+        120.0, help="Seconds that the webhook's answers are kept."
+    )
+    authentication_token_webhook_version: str = option(
+        "v1beta1", help="Version of TokenReview that the webhook gets: v1 or v1beta1."
+    )
+
     service_account_issuer: tuple[str, ...] = option(
         ("https://kubernetes.default.svc.cluster.local",),
         help="Issuers of service-account tokens: the first one signs, all are accepted.",

@@ -24,7 +24,9 @@ class ControllerManagerSettings:
     )
     leader_elect_retry_period: float = option(2.0, help="Seconds between tries to take or renew the Lease.")
     controllers: tuple[str, ...] = option(
-        ("*",), help="Controllers to run: '*' is all of them, 'NAME' one more, '-NAME' one less."
+        ("*",),
+        help="Controllers to run: '*' is all that are on by default (all but bootstrap-signer-controller and "
+        "token-cleaner-controller), 'NAME' one more, '-NAME' one less.",
     )
     cluster_cidr: tuple[str, ...] = option(
         (), help="CIDRs of the pods, one per family: nodes get their ranges from them. Default: none get any."
@@ -35,6 +37,37 @@ class ControllerManagerSettings:
     root_ca_file: Path | None = option(
         None, help="CA bundle (PEM) that pods trust for the API server. Default: it is not published."
     )
+    service_account_private_key_file: Path | None = option(
+        None, help="Private key (PEM) for tokens in Secrets of service accounts. Default: none are issued."
+    )
+    legacy_service_account_token_clean_up_period: float = option(
+        31536000.0,
+        help="Seconds without use after which a generated token Secret is invalid; after as many it is deleted.",
+    )
+    cluster_signing_cert_file: Path | None = option(
+        None, help="CA certificate (PEM) that signs approved certificate requests. Default: none are signed."
+    )
+    cluster_signing_key_file: Path | None = option(None, help="Key (PEM) of the signing CA.")
+    cluster_signing_duration: float = option(
+        31536000.0, help="Longest life in seconds of a signed certificate; requests may ask for less."
+    )
+    cluster_signing_kubelet_serving_cert_file: Path | None = option(
+        None, help="CA (PEM) of signer kubernetes.io/kubelet-serving, instead of the common one."
+    )
+    cluster_signing_kubelet_serving_key_file: Path | None = option(None, help="Key (PEM) of that CA.")
+    cluster_signing_kubelet_client_cert_file: Path | None = option(
+        None,
+        help="CA (PEM) of signer kubernetes.io/kube-apiserver-client-kubelet, instead of the common one.",
+    )
+    cluster_signing_kubelet_client_key_file: Path | None = option(None, help="Key (PEM) of that CA.")
+    cluster_signing_kube_apiserver_client_cert_file: Path | None = option(
+        None, help="CA (PEM) of signer kubernetes.io/kube-apiserver-client, instead of the common one."
+    )
+    cluster_signing_kube_apiserver_client_key_file: Path | None = option(None, help="Key (PEM) of that CA.")
+    cluster_signing_legacy_unknown_cert_file: Path | None = option(
+        None, help="CA (PEM) of signer kubernetes.io/legacy-unknown, instead of the common one."
+    )
+    cluster_signing_legacy_unknown_key_file: Path | None = option(None, help="Key (PEM) of that CA.")
     node_monitor_grace_period: float = option(
         40.0, help="Seconds without a heartbeat after which a node's conditions are Unknown."
     )

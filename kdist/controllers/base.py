@@ -39,6 +39,8 @@ class Controller:
     name: ClassVar[str]
     #: The source of its events.
     component: ClassVar[str] = ""
+    #: Whether ``--controllers=*`` runs it; others must be named.
+    on_by_default: ClassVar[bool] = True
     #: How many keys are worked on at a time.
     workers: ClassVar[int] = 5
 

@@ -9,6 +9,11 @@ from kdist.client.informer import InformerFactory
 from kdist.client.rest import Client
 from kdist.config.controller_manager import ControllerManagerSettings
 from kdist.controllers.base import Context, Controller
+from kdist.controllers.bootstraptokens.cleaner import TokenCleaner
+from kdist.controllers.bootstraptokens.signer import BootstrapSigner
+from kdist.controllers.certificates.approver import CertificateApprover
+from kdist.controllers.certificates.cleaner import CertificateCleaner
+from kdist.controllers.certificates.signer import CertificateSigner
 from kdist.controllers.clusterroleaggregation.controller import ClusterRoleAggregationController
 from kdist.controllers.cronjob.controller import CronJobController
 from kdist.controllers.daemonset.controller import DaemonSetController
@@ -30,6 +35,8 @@ from kdist.controllers.replicaset.controller import ReplicaSetController, Replic
 from kdist.controllers.resourcequota.controller import ResourceQuotaController
 from kdist.controllers.rootca.controller import RootCaPublisher
 from kdist.controllers.serviceaccount.controller import ServiceAccountController
+from kdist.controllers.serviceaccount.legacycleaner import LegacyTokenCleaner
+from kdist.controllers.serviceaccount.tokens import ServiceAccountTokenController
 from kdist.controllers.statefulset.controller import StatefulSetController
 from kdist.controllers.ttl.controller import TtlAfterFinishedController
 from kdist.controllers.volumeprotection.controller import (
@@ -68,6 +75,13 @@ CONTROLLERS: tuple[type[Controller], ...] = (
     EphemeralVolumeController,
     ClaimProtectionController,
     VolumeProtectionController,
+    ServiceAccountTokenController,
+    LegacyTokenCleaner,
+    CertificateApprover,
+    CertificateSigner,
+    CertificateCleaner,
+    BootstrapSigner,
+    TokenCleaner,
 )
 
 
@@ -81,7 +95,11 @@ def select(names: Iterable[str]) -> list[type[Controller]]:
     known = {c.name for c in CONTROLLERS}
     if unknown := {n.removeprefix("-") for n in names} - known - {"*"}:
         raise UnknownController(f"no such controller: {', '.join(sorted(unknown))}")
-    return [c for c in CONTROLLERS if ("*" in names or c.name in names) and f"-{c.name}" not in names]
+    return [
+        c
+        for c in CONTROLLERS
+        if (c.name in names or ("*" in names and c.on_by_default)) and f"-{c.name}" not in names
+    ]
 
 
 async def run_controllers(client: Client, settings: ControllerManagerSettings) -> None:

@@ -5,17 +5,38 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Sequence
+from typing import Protocol
 
 from kdist.api.errors import Unauthorized
 from kdist.apiserver.authn import headers as http
 from kdist.apiserver.authn.bootstraptokens import BootstrapTokens
 from kdist.apiserver.authn.certificates import Authority, peer_certificate
 from kdist.apiserver.authn.frontproxy import FrontProxy
+from kdist.apiserver.authn.legacytokens import LegacyTokens
 from kdist.apiserver.authn.tokens import TokenVerifier, Verified
 from kdist.apiserver.authn.user import ANONYMOUS, User
 
 # Browsers cannot set Authorization on a WebSocket: the token travels as a subprotocol.
 WEBSOCKET_TOKEN = "base64url.bearer.authorization.k8s.io."
+
+
+class RemoteTokens(Protocol):
+    """Tokens that others issue: OpenID Connect, webhooks."""
+
+    async def verify(self, token: str, audiences: Sequence[str] | None = None) -> Verified | None:
+        """The token's user, None when it is not theirs; Unauthorized when it is and does not hold."""
+
+
+class Anonymous:
+    """Whether a request without credentials may be anonymous; ``paths`` None: on every path."""
+
+    def __init__(self, *, enabled: bool = True, paths: Sequence[str] | None = None) -> None:
+        self._enabled = enabled
+        self._paths = frozenset(paths) if paths is not None else None
+
+    def allows(self, path: str) -> bool:
+        """Whether it may, on this path."""
+        return self._enabled and (self._paths is None or path in self._paths)
 
 
 class Authenticator:
@@ -25,16 +46,20 @@ class Authenticator:
         self,
         *,
         tokens: TokenVerifier | None = None,
+        legacy_tokens: LegacyTokens | None = None,
         bootstrap_tokens: BootstrapTokens | None = None,
         client_ca: Authority | None = None,
         front_proxy: FrontProxy | None = None,
-        anonymous: bool = True,
+        remote: Sequence[RemoteTokens] = (),
+        anonymous: Anonymous | None = None,
     ) -> None:
-        self._tokens, self._bootstrap = tokens, bootstrap_tokens
+        self._tokens, self._legacy, self._bootstrap = tokens, legacy_tokens, bootstrap_tokens
         self._client_ca, self._front_proxy = client_ca, front_proxy
-        self._anonymous = anonymous
+        #: Replaced as a whole when their configuration changes, as is :attr:`anonymous`.
+        self.remote = tuple(remote)
+        self.anonymous = anonymous or Anonymous()
 
-    def authenticate(self, scope: http.Scope, headers: http.Headers | None = None) -> User | None:
+    async def authenticate(self, scope: http.Scope, headers: http.Headers | None = None) -> User | None:
         """Who sends the request; ``headers`` default to the scope's. None when nobody and no anonymous.
 
         Raises Unauthorized when the request carries a token that does not hold.
@@ -45,24 +70,51 @@ class Authenticator:
             return user.authenticated()
         token = http.bearer_token(headers) or _websocket_token(headers)
         if token:
-            return self._by_token(token)
-        return ANONYMOUS if self._anonymous else None
+            return await self._by_token(token)
+        return ANONYMOUS if self.anonymous.allows(scope.get("path", "")) else None
 
-    def _by_token(self, token: str) -> User:
+    async def _by_token(self, token: str) -> User:
         try:
-            verified = self.authenticate_token(token)
+            verified = await self.authenticate_token(token)
         except Unauthorized as error:  # why is nobody's business who has no valid token
             raise Unauthorized("Unauthorized") from error
         if verified is None:
             raise Unauthorized("Unauthorized")
         return verified.user
 
-    def authenticate_token(self, token: str, audiences: Sequence[str] | None = None) -> Verified | None:
-        """The token's user for these audiences. Raises Unauthorized when it is one of ours and bad."""
-        if self._tokens is not None:
-            verified = self._tokens.verify(token, audiences)
+    async def authenticate_token(self, token: str, audiences: Sequence[str] | None = None) -> Verified | None:
+        """The token's user for these audiences: the first that knows it. None when nobody does.
+
+        Raises Unauthorized with every reason when somebody knows it and it does not hold.
+        """
+        failures: list[Unauthorized] = []
+        for source in (self._tokens, self._legacy):
+            if source is None:
+                continue
+            try:
+                verified = source.verify(token, audiences)
+            except Unauthorized as error:
+                failures.append(error)
+                continue
             if verified is not None:
                 return verified
+        verified = self._by_bootstrap_token(token, audiences)
+        if verified is not None:
+            return verified
+        for remote in self.remote:
+            try:
+                verified = await remote.verify(token, audiences)
+            except Unauthorized as error:
+                failures.append(error)
+                continue
+            if verified is not None:
+                return verified
+        if not failures:
+            return None
+        listed = ", ".join(error.message for error in failures)
+        raise failures[0] if len(failures) == 1 else Unauthorized(f"[{listed}]")
+
+    def _by_bootstrap_token(self, token: str, audiences: Sequence[str] | None) -> Verified | None:
         user = self._bootstrap.authenticate(token) if self._bootstrap is not None else None
         if user is None:
             return None

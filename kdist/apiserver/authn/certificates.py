@@ -52,6 +52,11 @@ class Authority:
         """Load a PEM bundle. OSError or ValueError when it cannot be read."""
         return cls(path.read_bytes())
 
+    def replace(self, pem: bytes) -> None:
+        """Vouch for other CAs from now on. ValueError when there is none in the bundle."""
+        self._roots = x509.load_pem_x509_certificates(pem)
+        self._leaf.cache_clear()
+
     def _read(self, der: bytes) -> _Leaf | None:
         certificate = x509.load_der_x509_certificate(der)
         if not any(_issued_by(certificate, root) for root in self._roots):

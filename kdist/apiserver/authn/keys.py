@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,22 +12,9 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from kdist.apiserver.ports import Obj
+from kdist.pki.jws import PrivateKey, PublicKey, algorithm, key_id, load_private
 
-PublicKey = rsa.RSAPublicKey | ec.EllipticCurvePublicKey
-PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
-# The signature algorithm that goes with each curve (RFC 7518, 3.4).
-_CURVES = {"secp256r1": "ES256", "secp384r1": "ES384", "secp521r1": "ES512"}
-
-
-def key_id(key: PublicKey) -> str:
-    """The ``kid`` every verifier can compute: SHA-256 of the public key's DER, base64url, unpadded."""
-    der = key.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
-    return base64.urlsafe_b64encode(hashlib.sha256(der).digest()).rstrip(b"=").decode()
-
-
-def algorithm(key: PublicKey) -> str:
-    """The JWS algorithm of a key."""
-    return "RS256" if isinstance(key, rsa.RSAPublicKey) else _CURVES[key.curve.name]
+__all__ = ["KeySet", "algorithm", "discovery_document", "key_id"]
 
 
 @dataclass(frozen=True)
@@ -48,7 +33,7 @@ class KeySet:
     @classmethod
     def from_files(cls, signing: Path, public: Iterable[Path] = ()) -> KeySet:
         """Load PEM files; a public key may be given as its private key. OSError, ValueError otherwise."""
-        return cls.of(_load_private(signing), [_load_public(path) for path in public])
+        return cls.of(load_private(signing), [_load_public(path) for path in public])
 
     def sign(self, claims: Obj) -> str:
         """A compact JWS of the claims."""
@@ -76,17 +61,10 @@ def _jwk(kid: str, key: PublicKey) -> Obj:
     return {"use": "sig", "kid": kid, "alg": algorithm(key), **body}
 
 
-def _load_private(path: Path) -> PrivateKey:
-    key = serialization.load_pem_private_key(path.read_bytes(), password=None)
-    if not isinstance(key, rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey):
-        raise ValueError(f"{path}: only RSA and EC keys can sign service-account tokens")
-    return key
-
-
 def _load_public(path: Path) -> PublicKey:
     pem = path.read_bytes()
     if b"PRIVATE KEY" in pem:
-        return _load_private(path).public_key()
+        return load_private(path).public_key()
     key = serialization.load_pem_public_key(pem)
     if not isinstance(key, rsa.RSAPublicKey | ec.EllipticCurvePublicKey):
         raise ValueError(f"{path}: only RSA and EC keys can sign service-account tokens")

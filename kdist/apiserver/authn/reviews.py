@@ -11,7 +11,7 @@ from kdist.apiserver.ports import Obj
 GROUP = "authentication.k8s.io"
 
 
-def token_review(authenticator: Authenticator, review: Obj) -> Obj:
+async def token_review(authenticator: Authenticator, review: Obj) -> Obj:
     """The TokenReview with its status. Invalid when it has no token."""
     spec = review.get("spec") or {}
     token = spec.get("token") or ""
@@ -20,12 +20,16 @@ def token_review(authenticator: Authenticator, review: Obj) -> Obj:
             "spec.token", "Required value: token is required for authentication", "FieldValueRequired"
         )
         raise errors.invalid(GROUP, "TokenReview", "", [cause])
-    return {**review, "metadata": _metadata(review), "status": _token_status(authenticator, token, spec)}
+    return {
+        **review,
+        "metadata": _metadata(review),
+        "status": await _token_status(authenticator, token, spec),
+    }
 
 
-def _token_status(authenticator: Authenticator, token: str, spec: Obj) -> Obj:
+async def _token_status(authenticator: Authenticator, token: str, spec: Obj) -> Obj:
     try:
-        verified = authenticator.authenticate_token(token, spec.get("audiences") or None)
+        verified = await authenticator.authenticate_token(token, spec.get("audiences") or None)
     except Unauthorized as error:
         return {"user": {}, "error": error.message}
     if verified is None:

@@ -9,7 +9,8 @@ from kdist.apiserver.call import Call
 
 async def token_review(call: Call) -> None:
     """Whose token is this?"""
-    await call.reply_review(authentication.token_review(call.core.authenticator, await call.read_object()))
+    review = await authentication.token_review(call.core.authenticator, await call.read_object())
+    await call.reply_review(review)
 
 
 async def self_subject_review(call: Call) -> None:

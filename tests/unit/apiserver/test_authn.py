@@ -132,9 +132,9 @@ async def test_token_requests_are_validated(issuer, cache):
 async def test_token_reviews_tell_the_user_or_why_not(keys, cache, issuer):
     authenticator = Authenticator(tokens=verifier(keys, cache))
     token = (await issuer.issue("ns", "bot", request()))["status"]["token"]
-    status = token_review(authenticator, request(token=token))["status"]
+    status = (await token_review(authenticator, request(token=token)))["status"]
     assert status["authenticated"] and status["audiences"] == [ISSUER]
-    assert "error" in token_review(authenticator, request(token=token, audiences=["x"]))["status"]
+    assert "error" in (await token_review(authenticator, request(token=token, audiences=["x"])))["status"]
 
 
 def certificate(name, organizations, issuer=None, days=1):
@@ -164,24 +164,26 @@ def authority(made):
     return Authority(made.public_bytes(serialization.Encoding.PEM))
 
 
-def test_certificates_name_user_and_groups_when_the_right_authority_issued_them():
+async def test_certificates_name_user_and_groups_when_the_right_authority_issued_them():
     ca, other = certificate("ca", []), certificate("other", [])
     authenticator = Authenticator(client_ca=authority(ca[0]))
-    user = authenticator.authenticate(scope(certificate("jane", ["dev", "ops"], ca)[0]))
+    user = await authenticator.authenticate(scope(certificate("jane", ["dev", "ops"], ca)[0]))
     assert (user.name, user.groups) == ("jane", ("dev", "ops", "system:authenticated"))
-    assert authenticator.authenticate(scope(certificate("jane", [], other)[0])) == ANONYMOUS
+    assert await authenticator.authenticate(scope(certificate("jane", [], other)[0])) == ANONYMOUS
     with pytest.raises(Unauthorized):
-        authenticator.authenticate(scope(certificate("jane", [], ca, days=-1)[0]))
+        await authenticator.authenticate(scope(certificate("jane", [], ca, days=-1)[0]))
 
 
-def test_only_the_front_proxy_may_name_users_in_headers():
+async def test_only_the_front_proxy_may_name_users_in_headers():
     ca, proxy_ca = certificate("ca", []), certificate("proxy-ca", [])
     proxy = FrontProxy(authority(proxy_ca[0]), ["front-proxy-client"])
     authenticator = Authenticator(client_ca=authority(ca[0]), front_proxy=proxy)
     headers = [(b"x-remote-user", b"jane"), (b"x-remote-group", b"dev"), (b"x-remote-extra-a%2fb", b"c")]
-    user = authenticator.authenticate(scope(certificate("front-proxy-client", [], proxy_ca)[0], *headers))
+    user = await authenticator.authenticate(
+        scope(certificate("front-proxy-client", [], proxy_ca)[0], *headers)
+    )
     assert (user.name, user.groups, user.extra) == ("jane", ("dev", "system:authenticated"), {"a/b": ("c",)})
-    assert authenticator.authenticate(scope(certificate("bob", [], ca)[0], *headers)).name == "bob"
+    assert (await authenticator.authenticate(scope(certificate("bob", [], ca)[0], *headers))).name == "bob"
 
 
 def test_bootstrap_tokens_work_until_they_expire():
@@ -205,8 +207,8 @@ def test_bootstrap_tokens_work_until_they_expire():
     assert BootstrapTokens(objects, clock=lambda: NOW + 86400).authenticate("abcdef.0123456789abcdef") is None
 
 
-def test_a_bad_token_is_refused_without_saying_why(keys, cache):
+async def test_a_bad_token_is_refused_without_saying_why(keys, cache):
     authenticator = Authenticator(tokens=verifier(keys, cache))
     with pytest.raises(Unauthorized, match=r"^Unauthorized$"):
-        authenticator.authenticate({"headers": [(b"authorization", b"Bearer nonsense")]})
-    assert authenticator.authenticate({"headers": []}) == ANONYMOUS
+        await authenticator.authenticate({"headers": [(b"authorization", b"Bearer nonsense")]})
+    assert await authenticator.authenticate({"headers": []}) == ANONYMOUS

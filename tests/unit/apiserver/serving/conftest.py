@@ -20,7 +20,7 @@ Obj = dict[str, Any]
 class _Everybody:
     """Authenticates every request as the server itself."""
 
-    def authenticate(self, scope: Obj, headers: Any = None) -> Any:
+    async def authenticate(self, scope: Obj, headers: Any = None) -> Any:
         return LOOPBACK
 
 

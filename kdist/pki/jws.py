@@ -1,0 +1,34 @@
+"""How service-account tokens are signed: the algorithm of a key and the id by which verifiers find it."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from pathlib import Path
+
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+
+PublicKey = rsa.RSAPublicKey | ec.EllipticCurvePublicKey
+PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
+# The signature algorithm that goes with each curve (RFC 7518, 3.4).
+_CURVES = {"secp256r1": "ES256", "secp384r1": "ES384", "secp521r1": "ES512"}
+
+
+def key_id(key: PublicKey) -> str:
+    """The ``kid`` every verifier can compute: SHA-256 of the public key's DER, base64url, unpadded."""
+    der = key.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+    return base64.urlsafe_b64encode(hashlib.sha256(der).digest()).rstrip(b"=").decode()
+
+
+def algorithm(key: PublicKey) -> str:
+    """The JWS algorithm of a key."""
+    return "RS256" if isinstance(key, rsa.RSAPublicKey) else _CURVES[key.curve.name]
+
+
+def load_private(path: Path) -> PrivateKey:
+    """A PEM key that can sign tokens. OSError, ValueError."""
+    key = serialization.load_pem_private_key(path.read_bytes(), password=None)
+    if not isinstance(key, rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey):
+        raise ValueError(f"{path}: only RSA and EC keys can sign service-account tokens")
+    return key
