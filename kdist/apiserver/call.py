@@ -168,9 +168,12 @@ class Call:
         """Answer with a cached object."""
         form = self.form
         if form.plain and not self.request.pretty:
-            await answers.send_bytes(self.request, self.send, self.store.body_of(entry.body))
+            body = entry.body
+            if self.store.converts:
+                (body,) = await self.store.bodies_of((body,))
+            await answers.send_bytes(self.request, self.send, body)
             return
-        obj = self.store.read(entry)
+        (obj,) = await self.store.objects((entry.body,))
         await self._reply(self.transform([obj], form) if form.kind else obj, None, form, 200)
 
     async def _reply(self, obj: Any, body: bytes | None, form: Form, status: int) -> None:

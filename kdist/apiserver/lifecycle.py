@@ -91,7 +91,8 @@ class ApiServer:
         self.context, self.ca_pem = tls.server_context(settings, [self.address])
         self._reader = CacheReader(self.core)
         self._writer = RegistryWriter(self.core)
-        self._definitions = Registration(self.core, self._reader, self._writer)
+        self._webhooks = WebhookClient(self._reader)
+        self._definitions = Registration(self.core, self._reader, self._writer, self._webhooks)
         self._definitions.follow()
         self.core.aggregation = Aggregation(
             self.core, self._reader, self._writer, ready=lambda: self._bootstrapped
@@ -115,7 +116,6 @@ class ApiServer:
         self._security = Security(self._settings, self._reader, self._writer)
         core.token_keys, core.token_issuer = self._security.keys, self._security.issuer
         core.authenticator, core.authorizer = self._security.authenticator, self._security.authorizer
-        self._webhooks = WebhookClient(self._reader)
         asking = (self._reader, self._writer, core.scheme, self._webhooks)
         core.admission = default_chain(
             self._reader,

@@ -180,7 +180,7 @@ class Pipeline:
                 if create is not None:
                     return None
                 raise self.store.not_found(name)
-            old = self.store.current(current)
+            old = await self.store.current(current)
             new = await self._changed(old, current, transform, act, name, subresource)
             return await self._write(new, old, current, act, outcome)
 
@@ -202,7 +202,11 @@ class Pipeline:
     async def _changed(
         self, old: Obj, current: KeyValue, transform: Transform, act: Act, name: str, subresource: str
     ) -> Obj:
-        new = await transform(self.store.current(current))
+        again = (
+            self.store.converter is None
+        )  # decoding anew is the cheapest copy, unless a webhook takes part
+        mine = await self.store.current(current) if again else orjson.loads(orjson.dumps(old))
+        new = await transform(mine)
         objectmeta.place(new, self.resource, meta.namespace(old), name)
         self._check_lock(new["metadata"], old["metadata"], name)
         self._strategy.default(new)
@@ -256,11 +260,15 @@ class Pipeline:
             released = self._companions.released(new, old)
         managed.drop_unchanged_times(new, old)
         new["metadata"]["resourceVersion"] = old["metadata"]["resourceVersion"]
-        unchanged = new == old and not await self.store.is_outdated(meta.namespace(old), meta.name(old))
+        unchanged = (
+            new == old
+            and not self.store.is_of_other_version(current)
+            and not await self.store.is_outdated(meta.namespace(old), meta.name(old))
+        )
         if unchanged or act.dry_run:
-            outcome.append(self.store.result(new, self.store.encode(new), current.revision))
+            outcome.append(self.store.result(new, await self.store.encode(new), current.revision))
             return None
-        value = self.store.encode(new)
+        value = await self.store.encode(new)
         if finished(new):
             if self._companions is not None:
                 released = self._companions.released(None, old)

@@ -6,12 +6,12 @@ errors of the API here.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import orjson
 
-from kdist.api import errors
+from kdist.api import errors, meta
 from kdist.api.errors import ApiError, Expired, ServiceUnavailable
 from kdist.api.meta import Obj
 from kdist.api.resources import Resource
@@ -79,6 +79,7 @@ class Store:
         self._stored = stored
         self.packer = Packer()
         self._prefix = resource.storage_prefix
+        self.converter = strategy.converter
         self.ttl = 0  # seconds objects live, 0: until deleted
 
     # ----- versions
@@ -97,32 +98,60 @@ class Store:
             self.strategy.shape(converted)
         return converted
 
-    def body_of(self, entry_body: bytes) -> bytes:
-        """A cached body in this store's version."""
+    async def bodies_of(self, cached: Sequence[bytes]) -> Sequence[bytes]:
+        """Cached bodies in this store's version."""
         if not self.converts:
-            return entry_body
-        return orjson.dumps(self._served(orjson.loads(entry_body)))
+            return cached
+        return [orjson.dumps(obj) for obj in await self.objects(cached)]
+
+    async def objects(self, cached: Iterable[bytes]) -> list[Obj]:
+        """Bodies (with resourceVersion) as objects of this store's version; the caller's own copies."""
+        decoded = [orjson.loads(body) for body in cached]
+        if self.converter is not None:
+            decoded = await self.converter.convert(decoded, self.resource.api_version)
+        return [self._served(obj) for obj in decoded]
+
+    async def served_entries(self, entries: Sequence[Entry]) -> list[Entry]:
+        """Entries as they would be if this store's version were the stored one."""
+        objects = await self.objects([entry.body for entry in entries])
+        return [
+            Entry(e.key, orjson.dumps(obj), e.revision, meta.labels(obj), self.strategy.fields(obj))
+            for e, obj in zip(entries, objects, strict=True)
+        ]
 
     def read(self, entry: Entry) -> Obj:
-        """A cached object in this store's version; the caller's own copy."""
-        return self.decode(entry.body)
+        """A cached object that no webhook converts, in this store's version; the caller's own copy."""
+        assert self.converter is None, "a webhook's work takes time"
+        return self._served(orjson.loads(entry.body))
 
-    def decode(self, body: bytes) -> Obj:
-        """A body (with resourceVersion) as an object of this store's version."""
-        return self._served(orjson.loads(body))
-
-    def current(self, kv: KeyValue) -> Obj:
+    async def current(self, kv: KeyValue) -> Obj:
         """A stored value as an object of this store's version."""
-        return self._served(bodies.decode(kv.value, kv.revision))
+        decoded = bodies.decode(kv.value, kv.revision)
+        if self.converter is not None:
+            (decoded,) = await self.converter.convert([decoded], self.resource.api_version)
+        return self._served(decoded)
 
-    def encode(self, obj: Obj) -> bytes:
+    async def encode(self, obj: Obj) -> bytes:
         """The value to store for an object of this store's version."""
-        return bodies.encode(conversion.convert({**obj}, self._stored) if self.converts else obj)
+        if not self.converts:
+            return bodies.encode(obj)
+        if self.converter is not None:
+            (obj,) = await self.converter.convert([obj], self._stored.api_version)
+        return bodies.encode(conversion.convert({**obj}, self._stored))
+
+    def is_of_other_version(self, kv: KeyValue) -> bool:
+        """Whether a value was stored when another version was the stored one: writing it again renews it."""
+        if not self.strategy.shapes_reads:
+            return False
+        return bool(orjson.loads(kv.value).get("apiVersion") != self._stored.api_version)
 
     def result(self, obj: Obj, value: bytes, revision: int) -> Stored:
         """What to answer after ``value`` was stored at ``revision``."""
         obj["metadata"]["resourceVersion"] = str(revision)
-        return Stored(obj, self.body_of(bodies.with_revision(value, revision)))
+        if self.converter is not None:
+            return Stored(obj, orjson.dumps(obj))
+        body = bodies.with_revision(value, revision)
+        return Stored(obj, orjson.dumps(self._served(orjson.loads(body))) if self.converts else body)
 
     # ----- reading
 
@@ -159,7 +188,8 @@ class Store:
 
     async def get(self, namespace: str, name: str, *, fresh: bool = True) -> Obj:
         """An object as a dict of the caller's own. NotFound."""
-        return self.read(await self.entry(namespace, name, fresh=fresh))
+        (found,) = await self.objects([(await self.entry(namespace, name, fresh=fresh)).body])
+        return found
 
     async def cached_value(self, namespace: str, name: str) -> KeyValue | None:
         """The possibly stale state to begin a guaranteed update with; None to begin with a read."""
@@ -181,7 +211,7 @@ class Store:
         """Store a new object and its companion keys. AlreadyExists; Mismatch for a companion."""
         metadata = obj["metadata"]
         key = self.key(metadata.get("namespace", ""), metadata["name"])
-        value = self.encode(obj)
+        value = await self.encode(obj)
         companions = also or {}
         with storage_errors():
             try:
@@ -221,14 +251,17 @@ class Store:
             outcome.clear()
             if current is None:
                 raise self.not_found(name)
-            new = change(self.current(current))
-            value = self.encode(new)
+            old = await self.current(current)
+            new = change(orjson.loads(orjson.dumps(old)))
+            value = await self.encode(new)
             outcome.append(self.result(new, value, current.revision))
-            return None if dry_run or new == self.current(current) else Write(value, ttl=self.ttl)
+            return None if dry_run or new == old else Write(value, ttl=self.ttl)
 
         revision = await self.guaranteed_update(namespace, name, attempt)
         stored = outcome[0]
-        return stored if revision is None else self.result(stored.obj, self.encode(stored.obj), revision)
+        return (
+            stored if revision is None else self.result(stored.obj, await self.encode(stored.obj), revision)
+        )
 
     # ----- errors in this resource's words
 

@@ -11,6 +11,8 @@ import contextlib
 from collections.abc import Awaitable
 from typing import TYPE_CHECKING
 
+import orjson
+
 from kdist.api import meta
 from kdist.api.errors import ApiError, Conflict, NotFound
 from kdist.api.kinds import Kind
@@ -18,12 +20,14 @@ from kdist.api.meta import Obj
 from kdist.api.resources import Resource
 from kdist.api.schema import Schema
 from kdist.apiserver.crd import definition, status
+from kdist.apiserver.crd.conversion import WebhookConverter, webhook_of
 from kdist.apiserver.crd.strategy import CustomResourceStrategy
 from kdist.apiserver.deletion import Options
 from kdist.apiserver.pipeline import Act
 from kdist.telemetry import log
 
 if TYPE_CHECKING:
+    from kdist.apiserver.admission.webhooks import WebhookClient
     from kdist.apiserver.core import Core
     from kdist.apiserver.ports import Reader, Writer
     from kdist.apiserver.store import Store
@@ -40,8 +44,9 @@ _log = log.get(__name__)
 class Registration:
     """The definitions of one process. :meth:`follow` before the server starts, :meth:`run` while it serves."""
 
-    def __init__(self, core: Core, reader: Reader, writer: Writer) -> None:
+    def __init__(self, core: Core, reader: Reader, writer: Writer, webhooks: WebhookClient) -> None:
         self._core, self._reader, self._writer = core, reader, writer
+        self._webhooks = webhooks
         self._served: dict[str, tuple[Obj, list[Resource]]] = {}
         self._queue: asyncio.Queue[str] = asyncio.Queue()
 
@@ -80,10 +85,12 @@ class Registration:
         served = definition.served(crd, self._metadata_type())
         paths = {f["jsonPath"].lstrip(".") for s in served for f in s.version.get("selectableFields") or ()}
         indexed = tuple(sorted(paths))
+        webhook = webhook_of(crd)
+        converter = WebhookConverter(self._webhooks, webhook) if webhook is not None else None
         for one in served:
             self._core.scheme.register(one.resource, one.schema)
             self._core.custom_strategies[_coordinates(one.resource)] = CustomResourceStrategy(
-                one.resource, one.schema, one.version, indexed
+                one.resource, one.schema, one.version, indexed, converter
             )
         return [one.resource for one in served]
 
@@ -141,7 +148,7 @@ class Registration:
         pipeline = self._core.inner_pipeline(resources[0])
         cache = await pipeline.store.fresh_cache()
         for entry in list(cache.entries()):
-            obj = pipeline.store.read(entry)
+            obj: Obj = orjson.loads(entry.body)
             if not meta.is_deleting(obj):
                 await _deleted(delete_object(pipeline, meta.namespace(obj), meta.name(obj), Options(), Act()))
         return len(await self._entries(pipeline.store))

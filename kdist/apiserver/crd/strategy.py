@@ -11,7 +11,7 @@ from kdist.api.meta import Obj
 from kdist.api.resources import Resource
 from kdist.api.schema import Schema
 from kdist.apiserver.crd import shaping, values
-from kdist.apiserver.registry.base import Strategy, keep
+from kdist.apiserver.registry.base import Converter, Strategy, keep
 from kdist.apiserver.validation.metadata import validate_metadata_update
 
 if TYPE_CHECKING:
@@ -28,8 +28,16 @@ class CustomResourceStrategy(Strategy):
     tracks_generation = True
     shapes_reads = True
 
-    def __init__(self, resource: Resource, schema: Schema, version: Obj, indexed: tuple[str, ...]) -> None:
+    def __init__(
+        self,
+        resource: Resource,
+        schema: Schema,
+        version: Obj,
+        indexed: tuple[str, ...],
+        converter: Converter | None = None,
+    ) -> None:
         super().__init__(resource, schema)
+        self.converter = converter
         self.version = version
         self._document: Obj = schema.document or {}
         self._indexed = indexed

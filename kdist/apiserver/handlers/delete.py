@@ -8,7 +8,7 @@ from kdist.api import meta
 from kdist.api.errors import BadRequest, NotFound
 from kdist.api.meta import Obj
 from kdist.apiserver import answers, deletion
-from kdist.apiserver.call import Call
+from kdist.apiserver.call import Call, copy
 from kdist.apiserver.deletion import Options
 from kdist.apiserver.handlers import selection
 from kdist.apiserver.handlers.read import list_object
@@ -42,7 +42,10 @@ async def delete_collection(call: Call) -> None:
     selected = selection.of(call)
     options = await read_options(call)
     cache = await call.store.fresh_cache()
-    names = [call.store.resource_key(entry.key) for entry in selected.select(selected.candidates(cache))]
+    entries = selected.candidates(cache)
+    if selected.of_served:
+        entries = await call.store.served_entries(entries)
+    names = [call.store.resource_key(entry.key) for entry in selected.select(entries)]
     slots = asyncio.Semaphore(PARALLEL)
     act, pipeline = call.act(), call.pipeline
 
@@ -84,9 +87,10 @@ async def delete_object(
         if current is None:
             raise store.not_found(name)
         if not fresh and (options.uid or options.resource_version):
-            deletion.check_preconditions(store.current(current), options)
-        obj = store.current(current)
-        review = pipeline.review(act, "delete", old=store.current(current))
+            deletion.check_preconditions(await store.current(current), options)
+        obj = await store.current(current)
+        before = copy(obj)
+        review = pipeline.review(act, "delete", old=copy(obj))
         await pipeline.admission.admit(review)
         await pipeline.admission.validate(review)
         planned = deletion.plan(obj, options, store.strategy)
@@ -97,8 +101,8 @@ async def delete_object(
             companions = pipeline.companions
             released = companions.released(None, obj) if companions else ()
             return Write(None, also_delete=released)
-        value = store.encode(obj)
-        return None if obj == store.current(current) else Write(value, ttl=store.ttl)
+        value = await store.encode(obj)
+        return None if obj == before else Write(value, ttl=store.ttl)
 
     revision = await store.guaranteed_update(namespace, name, attempt)
     planned = outcome[0]

@@ -42,6 +42,8 @@ async def list_(call: Call) -> None:
     else:
         entries, revision = await _first(call, selected)
         start = ""
+    if selected.of_served:
+        entries = await call.store.served_entries(entries)
     page = _Page.cut(entries, selected, limit, start)
     await _send_list(call, page, revision)
 
@@ -187,7 +189,7 @@ async def _send_list(call: Call, page: _Page, revision: int) -> None:
             metadata["remainingItemCount"] = page.remaining
     form, store = call.form, call.store
     if not form.plain or call.request.pretty:
-        objects = [store.read(entry) for entry in page.entries]
+        objects = await store.objects([entry.body for entry in page.entries])
         rendered = (
             call.transform(objects, form, metadata) if form.kind else list_object(call, objects, metadata)
         )
@@ -195,7 +197,7 @@ async def _send_list(call: Call, page: _Page, revision: int) -> None:
         return
     head, bodies = _list_head(call, metadata), [entry.body for entry in page.entries]
     if store.converts:
-        bodies = [store.body_of(body) for body in bodies]
+        bodies = list(await store.bodies_of(bodies))
     elif page.whole and sum(map(len, bodies)) > answers.GZIP_FROM and answers.accepts_gzip(call.request):
         await answers.send_packed(call.request, call.send, store.packer.pack(head, page.entries, _LIST_TAIL))
         return

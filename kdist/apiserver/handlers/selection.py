@@ -26,6 +26,8 @@ class Selection:
 
     scope: str
     matches: Callable[[Entry], bool] | None
+    #: Whether ``matches`` wants entries in the request's version, because a webhook converts the stored ones.
+    of_served: bool = False
 
     def select(self, entries: list[Entry]) -> list[Entry]:
         """The entries that match, in order."""
@@ -50,7 +52,9 @@ def of(call: Call) -> Selection:
     except SelectorError as error:
         raise BadRequest(f"unable to parse requirement: {error}") from error
     fields = _translated(call, asked)
-    return Selection(_scope(call, fields), _matcher(labels, fields))
+    beyond_names = any(r.field not in (_NAME, _NAMESPACE) for r in fields.requirements)
+    of_served = call.store.converter is not None and beyond_names
+    return Selection(_scope(call, fields), _matcher(labels, fields), of_served)
 
 
 def _translated(call: Call, asked: FieldSelector) -> FieldSelector:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import orjson
 
@@ -26,8 +26,8 @@ from kdist.storage.watchcache import Change, WatchCache, Watcher, watch_frame
 BATCH_SECONDS = 0.005
 BOOKMARK_SECONDS = 50.0
 INITIAL_EVENTS_END = "k8s.io/initial-events-end"
-# (event type, body) -> the line to write
-Encode = Callable[[str, bytes], bytes]
+# (event type, object in the request's version) -> the line to write
+Encode = Callable[[str, Obj], bytes]
 
 
 async def watch(call: Call) -> None:
@@ -40,7 +40,7 @@ async def watch(call: Call) -> None:
     cache = await cache_at_least(call, version if version in ("", "0") or initial else "0")
     await call.send(answers.head(call.request, 200, "application/json"))
     await call.send({"type": "http.response.body", "body": b"", "more_body": True})
-    stream = _Stream(call, cache, encode)
+    stream = _Stream(call, cache, encode, selected)
     try:
         watcher = _open(cache, selected, version, initial)
     except Compacted as error:
@@ -48,8 +48,10 @@ async def watch(call: Call) -> None:
         return
     try:
         if initial or version in ("", "0"):
-            await stream.initial(selected, initial)
+            await stream.initial(initial)
         await stream.follow(watcher, _timeout(call))
+    except ApiError as error:  # of a conversion
+        await stream.fail(error)
     except Unreadable as error:
         await stream.fail(_unreadable(error))
     finally:
@@ -71,7 +73,7 @@ def _sends_initial_events(call: Call) -> bool:
 
 def _open(cache: WatchCache, selected: Selection, version: str, initial: bool) -> Watcher:
     since = None if initial or version in ("", "0") else parse_version(version)
-    return cache.watch(selected.scope, selected.matches, since=since)
+    return cache.watch(selected.scope, None if selected.of_served else selected.matches, since=since)
 
 
 def _too_old(version: str, error: Compacted) -> Expired:
@@ -93,26 +95,31 @@ def _timeout(call: Call) -> float:
 class _Stream:
     """The answer of one watch."""
 
-    def __init__(self, call: Call, cache: WatchCache, encode: Encode | None) -> None:
-        self._call, self._cache, self._encode = call, cache, encode
+    def __init__(self, call: Call, cache: WatchCache, encode: Encode | None, selected: Selection) -> None:
+        self._call, self._cache, self._encode, self._selected = call, cache, encode, selected
         self._bookmarks = call.request.flag("allowWatchBookmarks")
         self._sent = cache.revision  # the client has seen everything up to here
 
     async def _write(self, data: bytes, *, more: bool = True) -> None:
         await self._call.send({"type": "http.response.body", "body": data, "more_body": more})
 
-    def _line(self, event_type: str, body: bytes) -> bytes:
-        return (self._encode or watch_frame)(event_type, body)
+    async def _lines(self, events: Sequence[tuple[str, bytes]]) -> list[bytes]:
+        if self._encode is None:
+            return [watch_frame(event_type, body) for event_type, body in events]
+        objects = await self._call.store.objects([body for _, body in events])
+        return [self._encode(event_type, obj) for (event_type, _), obj in zip(events, objects, strict=True)]
 
     async def fail(self, error: ApiError) -> None:
         """End with an ERROR event: the headers are out already."""
         await self._write(watch_frame("ERROR", orjson.dumps(error.status())), more=False)
 
-    async def initial(self, selected: Selection, marked: bool) -> None:
+    async def initial(self, marked: bool) -> None:
         """Everything that is there as ADDED events; ``marked`` closes them with the annotated bookmark."""
-        entries = selected.candidates(self._cache)
+        entries = self._selected.candidates(self._cache)
         self._sent = self._cache.revision
-        frames = (self._line("ADDED", e.body) for e in selected.select(entries))
+        if self._selected.of_served:
+            entries = await self._call.store.served_entries(entries)
+        frames = await self._lines([("ADDED", e.body) for e in self._selected.select(entries)])
         for chunk in list(answers.chunks(frames)):
             await self._write(chunk)
         if marked and self._bookmarks:
@@ -124,7 +131,7 @@ class _Stream:
         if annotations:
             metadata["annotations"] = annotations
         obj = {"kind": resource.kind, "apiVersion": resource.api_version, "metadata": metadata}
-        return self._line("BOOKMARK", orjson.dumps(obj))
+        return self._encode("BOOKMARK", obj) if self._encode else watch_frame("BOOKMARK", orjson.dumps(obj))
 
     async def follow(self, watcher: Watcher, timeout: float) -> None:
         """Write changes until the end."""
@@ -166,10 +173,25 @@ class _Stream:
             return
         if self._encode is None:
             lines = [change.frame(event_type) for event_type, change in changes]
+        elif self._selected.of_served:
+            lines = await self._lines(await self._reselected([change for _, change in changes]))
         else:
-            lines = [self._encode(event_type, change.body(event_type)) for event_type, change in changes]
+            lines = await self._lines(
+                [(event_type, change.body(event_type)) for event_type, change in changes]
+            )
         self._sent = changes[-1][1].revision
         await self._write(b"".join(lines))
+
+    async def _reselected(self, changes: list[Change]) -> list[tuple[str, bytes]]:
+        """The changes as they concern the selection, which judges objects in the request's version."""
+        states = [entry for change in changes for entry in (change.before, change.after) if entry is not None]
+        served = iter(await self._call.store.served_entries(states))
+        watcher = Watcher("", self._selected.matches)
+        for change in changes:
+            before = next(served) if change.before is not None else None
+            after = next(served) if change.after is not None else None
+            watcher.offer(Change(change.key, change.revision, before, after, change.at))
+        return [(event_type, change.body(event_type)) for event_type, change in watcher.take()]
 
     async def _finish(self, watcher: Watcher) -> None:
         if isinstance(watcher.error, Compacted):
@@ -187,13 +209,11 @@ class _Stream:
 
 def _encoder(call: Call, form: negotiation.Form) -> Encode:
     """Frames of another version, of Tables or of metadata only."""
-    store = call.store
     columns_sent = False
 
-    def encode(event_type: str, body: bytes) -> bytes:
+    def encode(event_type: str, obj: Obj) -> bytes:
         nonlocal columns_sent
         is_bookmark = event_type == "BOOKMARK"
-        obj: Obj = orjson.loads(body) if is_bookmark else store.decode(body)
         if form.kind == "Table":
             obj = call.transform([] if is_bookmark else [obj], form, _list_metadata(obj))
             if columns_sent:

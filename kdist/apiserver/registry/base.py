@@ -13,7 +13,7 @@ changed. Nothing here does I/O. Strategies are stateless apart from their resour
 from __future__ import annotations
 
 from copy import deepcopy
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
 from kdist.api.errors import Cause
 from kdist.api.meta import Obj
@@ -27,6 +27,13 @@ if TYPE_CHECKING:
 
 #: ``status_keeps`` of resources whose status is nobody's way to their metadata.
 USERS_METADATA = ("labels", "annotations", "finalizers", "ownerReferences")
+
+
+class Converter(Protocol):
+    """Converts objects between the versions of one kind."""
+
+    async def convert(self, objects: list[Obj], to: str) -> list[Obj]:
+        """The objects in the version ``to`` (GROUP/VERSION), all in one step. ApiError."""
 
 
 class Strategy:
@@ -48,6 +55,8 @@ class Strategy:
     deletion_finalizers: ClassVar[tuple[str, ...]] = ()
     #: Whether :meth:`shape` brings objects from storage into their present form.
     shapes_reads: ClassVar[bool] = False
+    #: Converts between versions where that takes a webhook.
+    converter: Converter | None = None
     #: The grammar of metadata.name.
     name_rule = staticmethod(names.dns_subdomain)
 

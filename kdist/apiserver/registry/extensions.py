@@ -144,11 +144,6 @@ class CustomResourceDefinitionStrategy(Strategy):
             if not meta.get(version, "schema.openAPIV3Schema"):
                 where = f"spec.versions[{at}].schema.openAPIV3Schema"
                 found.append(causes.required(where, "schemas are required"))
-        if meta.get(spec, "conversion.strategy", "None") != "None":
-            # Served without conversion, objects of one version would be taken for those of another.
-            found.append(
-                causes.not_supported("spec.conversion.strategy", spec["conversion"]["strategy"], ("None",))
-            )
         from kdist.apiserver.crd import checks  # its parts stand on this package
 
         return found + checks.check(spec)

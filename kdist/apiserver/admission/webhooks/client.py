@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import random
 import ssl
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 from urllib.parse import urlsplit
 
 import orjson
 
 from kdist.api.kinds import ENDPOINTS, SERVICES
-from kdist.apiserver.admission.webhooks.configuration import Hook, ServiceReference
+from kdist.apiserver.admission.webhooks.configuration import ServiceReference
 from kdist.apiserver.ports import Obj, Reader
 from kdist.apiserver.streaming.location import Location
 
@@ -23,6 +23,30 @@ ANSWER_LIMIT = 8 << 20  # bytes
 
 class CallError(Exception):
     """The webhook did not answer as it should."""
+
+
+class Target(Protocol):
+    """Where a webhook is and how to trust it: by URL or by Service; ``ca_bundle`` is PEM or empty."""
+
+    @property
+    def url(self) -> str:
+        """Empty when there is a Service."""
+
+    @property
+    def service(self) -> ServiceReference | None:
+        """None when there is a URL."""
+
+    @property
+    def path(self) -> str:
+        """Below the Service."""
+
+    @property
+    def ca_bundle(self) -> bytes:
+        """Whom its certificate is to be signed by."""
+
+    @property
+    def timeout(self) -> int:
+        """Seconds until an answer has to be there."""
 
 
 def endpoint_of(reader: Reader, reference: ServiceReference) -> tuple[str, int]:
@@ -54,7 +78,7 @@ def endpoint_of(reader: Reader, reference: ServiceReference) -> tuple[str, int]:
     return random.choice(candidates)
 
 
-def named_url(hook: Hook) -> str:
+def named_url(hook: Target) -> str:
     """The hook's address as messages tell it."""
     if hook.service is None:
         return hook.url
@@ -80,18 +104,25 @@ class WebhookClient:
         if self._session is not None:
             await self._session.close()
 
-    async def call(self, hook: Hook, review: Obj) -> bytes:
+    async def call(self, hook: Target, review: Obj) -> bytes:
+        """The answer of an admission webhook. CallError."""
+        try:
+            return await self.ask(hook, review)
+        except CallError as error:
+            raise CallError(f"failed to call webhook: {error}") from error
+
+    async def ask(self, hook: Target, review: Obj) -> bytes:
         """The answer's body. CallError."""
         shown = f'Post "{named_url(hook)}?timeout={hook.timeout}s"'
         try:
             async with asyncio.timeout(hook.timeout):
                 return await self._post(hook, orjson.dumps(review))
         except TimeoutError as error:
-            raise CallError(f"failed to call webhook: {shown}: context deadline exceeded") from error
+            raise CallError(f"{shown}: context deadline exceeded") from error
         except CallError as error:
-            raise CallError(f"failed to call webhook: {shown}: {error}") from error
+            raise CallError(f"{shown}: {error}") from error
 
-    async def _post(self, hook: Hook, body: bytes) -> bytes:
+    async def _post(self, hook: Target, body: bytes) -> bytes:
         import aiohttp
         from yarl import URL
 
@@ -129,7 +160,7 @@ class WebhookClient:
             )
         return self._session
 
-    def _target(self, hook: Hook) -> tuple[str, str]:
+    def _target(self, hook: Target) -> tuple[str, str]:
         """The URL to connect to and the name to expect there; empty when it is the URL's."""
         if hook.service is None:
             if urlsplit(hook.url).scheme != "https":
