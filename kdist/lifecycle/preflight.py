@@ -35,20 +35,39 @@ class Verdict:
     warnings: tuple[Problem, ...]
     authority_holder: str
     """The control plane that signs: the first that has the cluster's authority, else the first."""
+    with_etcd_data: tuple[str, ...] = ()
+    """Control planes that have etcd data, or were not looked at and may have some."""
+
+    def joining(self, spec: ClusterSpec) -> tuple[str, ...]:
+        """Control planes that join an etcd cluster which is there already: one after the other."""
+        if not self.with_etcd_data:
+            return ()
+        return tuple(h.name for h in spec.control_planes if h.name not in self.with_etcd_data)
 
 
 def judge(spec: ClusterSpec, observed: Mapping[str, Mapping[str, Any] | None], now: float) -> Verdict:
-    """Judge every host. ``now``: the operator's clock, seconds since the epoch, when observations came in."""
+    """Judge every host of ``observed``; hosts that are not in it (``--limit``) are taken to be as they should.
+
+    ``now``: the operator's clock, seconds since the epoch, when observations came in.
+    """
     problems: list[Problem] = []
     warnings: list[Problem] = []
     for host in spec.hosts:
+        if host.name not in observed:
+            continue
         facts = observed.get(host.name)
         if facts is None:
             problems.append(Problem(host.name, "ansible_host", f"unreachable at {host.address} over ssh"))
             continue
         problems += _host_problems(spec, host, facts, now)
         warnings += _host_warnings(host, facts)
-    return Verdict(tuple(problems), tuple(warnings), _holder(spec, observed))
+    with_data = tuple(h.name for h in spec.control_planes if _may_have_data(observed, h.name))
+    return Verdict(tuple(problems), tuple(warnings), _holder(spec, observed), with_data)
+
+
+def _may_have_data(observed: Mapping[str, Mapping[str, Any] | None], name: str) -> bool:
+    facts = observed.get(name)
+    return facts is None or bool(facts["has_etcd_data"])
 
 
 def _holder(spec: ClusterSpec, observed: Mapping[str, Mapping[str, Any] | None]) -> str:

@@ -23,7 +23,8 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 class ActionModule(ActionBase):
     """``kdist_verdict: {observed: NAME}``: NAME is the variable that holds every host's observation.
 
-    Returns ``cluster``, ``hosts``, ``bundle``, ``manifest`` and ``authority_holder`` for templates.
+    Returns ``cluster``, ``hosts``, ``bundle``, ``manifest``, ``authority_holder`` and ``with_etcd_data`` for
+    templates.
     """
 
     _requires_connection = False
@@ -44,12 +45,20 @@ class ActionModule(ActionBase):
             told = "\n".join(dict.fromkeys(reasons))
             return result | {"failed": True, "msg": f"Nothing was changed. To mend first:\n{told}"}
         facts = _facts(cluster) | {"bundle": str(directory), "manifest": bundle.to_json()}
-        return result | {"changed": False, "authority_holder": verdict.authority_holder, **facts}
+        joining = verdict.joining(cluster)
+        facts["hosts"] = {n: h | {"joins_etcd": n in joining} for n, h in facts["hosts"].items()}
+        facts |= {"authority_holder": verdict.authority_holder, "with_etcd_data": verdict.with_etcd_data}
+        return result | {"changed": False, **facts}
 
     def _judge(self, cluster: spec.ClusterSpec, variables: dict[str, Any]) -> preflight.Verdict:
         name = self._task.args["observed"]
         hosts = [host.name for host in cluster.hosts]
-        observed = {host: variables["hostvars"][host].get(name, {}).get("observation") for host in hosts}
+        looked_at = set(variables["ansible_play_hosts_all"])  # with --limit, not every host
+        observed = {
+            host: variables["hostvars"][host].get(name, {}).get("observation")
+            for host in hosts
+            if host in looked_at
+        }
         verdict = preflight.judge(cluster, observed, time.time())
         for warning in verdict.warnings:
             self._display.warning(str(warning))
@@ -88,6 +97,7 @@ def _facts(cluster: spec.ClusterSpec) -> dict[str, Any]:
     settings |= {
         "dns_address": cluster.dns_address,
         "api_servers": [f"https://{host.address}:{port}" for host in cluster.control_planes],
+        "control_plane_addresses": {host.name: host.address for host in cluster.control_planes},
         "control_planes": [{"name": host.name, "address": host.address} for host in cluster.control_planes],
     }
     hosts = {

@@ -139,6 +139,7 @@ def observe() -> dict[str, object]:
         "read_only_sysctls": read_only_sysctls(),
         "installed": installed,
         "has_authority": Path("/etc/kubernetes/pki/ca.key").exists(),
+        "has_etcd_data": Path("/var/lib/etcd/member").exists(),
         "time": time.time(),
     }
 

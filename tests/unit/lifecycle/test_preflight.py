@@ -20,6 +20,7 @@ GOOD: dict[str, Any] = {
     "read_only_sysctls": [],
     "installed": False,
     "has_authority": False,
+    "has_etcd_data": False,
     "time": 1000.0,
 }
 
@@ -72,3 +73,22 @@ def test_wrong_clock_and_address_are_named() -> None:
 def test_authority_stays_where_it_is() -> None:
     observed = {"cp1": {**GOOD, "addresses": ["10.0.0.1"], "has_authority": True}, "w1": None}
     assert preflight.judge(cluster(), observed, 1000.0).authority_holder == "cp1"
+
+
+def test_a_control_plane_without_etcd_data_beside_one_with_data_joins() -> None:
+    hostvars = {"cp1": {"ansible_host": "10.0.0.1"}, "cp2": {"ansible_host": "10.0.0.2"}}
+    two, _ = spec.read(hostvars, {"kube_control_plane": ["cp1", "cp2"]})
+    assert two is not None
+    old = {**GOOD, "addresses": ["10.0.0.1"], "has_etcd_data": True}
+    new = {**GOOD, "addresses": ["10.0.0.2"]}
+
+    def joining(observed: dict[str, Any]) -> tuple[str, ...]:
+        return preflight.judge(two, observed, 1000.0).joining(two)
+
+    assert joining({"cp1": old, "cp2": new}) == ("cp2",)
+    assert joining({"cp2": new}) == ("cp2",), "cp1 was not looked at: it may have data"
+    assert joining({"cp1": {**old, "has_etcd_data": False}, "cp2": new}) == ()
+
+
+def test_hosts_outside_the_limit_are_not_judged() -> None:
+    assert preflight.judge(cluster(), {}, 1000.0).problems == ()

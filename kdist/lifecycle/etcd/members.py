@@ -1,0 +1,106 @@
+"""The members of an etcd cluster, and what one control-plane host must do to be one of them. Pure.
+
+The danger is a host that starts a second cluster beside the first, or that takes the quorum away by being added
+before it runs. So a host forms a new cluster only when no control plane has data at all, and joins an existing
+one as a learner, which has no vote until it has caught up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+PEER_PORT = 2380
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One member as etcd lists it. ``name`` is empty until it has started for the first time."""
+
+    id: int
+    name: str
+    peer_urls: tuple[str, ...]
+    learner: bool = False
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Member:
+        """From an entry of ``etcdctl member list -w json``."""
+        return cls(
+            int(data["ID"]), data.get("name", ""), tuple(data["peerURLs"]), bool(data.get("isLearner", False))
+        )
+
+
+class Step(Enum):
+    """What a host does before its etcd is started."""
+
+    KEEP = "keep"
+    """It is a member and has its data."""
+    FORM = "form"
+    """No control plane has data: all of them form the cluster together."""
+    ADD = "add"
+    """Be added as a learner, then start."""
+    REPLACE = "replace"
+    """It is listed but its data is gone: its old membership ends first."""
+    START = "start"
+    """It was added and has not started yet."""
+    SET_ASIDE = "set aside"
+    """Its data is of a membership that has ended: put it aside, then be added."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """``old`` is the membership that ends, for REPLACE."""
+
+    step: Step
+    old: Member | None = None
+
+
+class NoQuorum(Exception):
+    """There is data, but nobody who could let this host in; the text says what to do."""
+
+
+def peer_url(address: str) -> str:
+    """The peer URL of a host's etcd."""
+    return f"https://[{address}]:{PEER_PORT}" if ":" in address else f"https://{address}:{PEER_PORT}"
+
+
+def plan(
+    name: str,
+    address: str,
+    *,
+    has_data: bool,
+    members: Iterable[Member] | None,
+    others_with_data: Collection[str],
+) -> Plan:
+    """What host ``name`` does. ``members``: as the other control planes list them, None when none of them answers.
+
+    ``others_with_data``: names of other control planes that hold etcd data. Raises NoQuorum.
+    """
+    if members is None:
+        if has_data:
+            return Plan(Step.KEEP)
+        if others_with_data:
+            raise NoQuorum(
+                f"{', '.join(sorted(others_with_data))} may hold etcd data, but etcd does not answer there, so {name} "
+                "can neither join nor form a cluster of its own; start etcd on them, or recover the quorum first"
+            )
+        return Plan(Step.FORM)
+    mine = next((m for m in members if peer_url(address) in m.peer_urls or m.name == name), None)
+    if mine is None:
+        return Plan(Step.SET_ASIDE if has_data else Step.ADD)
+    if has_data:
+        return Plan(Step.KEEP)
+    return Plan(Step.REPLACE, mine) if mine.name else Plan(Step.START)
+
+
+def initial_cluster(peers: Mapping[str, str]) -> str:
+    """The value of ``--initial-cluster``: ``peers`` is name to address."""
+    return ",".join(f"{name}={peer_url(address)}" for name, address in peers.items())
+
+
+def joined(members: Iterable[Member], name: str, address: str) -> str:
+    """``--initial-cluster`` of a host that joins ``members``: every started one, and itself."""
+    pairs = [f"{m.name}={url}" for m in members if m.name and m.name != name for url in m.peer_urls]
+    return ",".join([*pairs, f"{name}={peer_url(address)}"])

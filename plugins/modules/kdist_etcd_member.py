@@ -1,0 +1,215 @@
+#!/usr/bin/python
+"""This host's place in the cluster's etcd."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: kdist_etcd_member
+short_description: Join etcd as a learner, and give the learner its vote
+description:
+  - C(joined) runs before etcd is started. Where no control plane has data, it tells how all form the cluster; where
+    there is one, it adds this host as a learner, ends a membership whose data is gone, and sets data aside whose
+    membership has ended.
+  - C(promoted) runs after etcd was started. It waits until the learner has caught up and gives it its vote.
+  - Neither does anything on a host that is a member.
+  - Needs the release, etcdctl and the certificates on the host.
+options:
+  state:
+    description: Which of the two.
+    choices: [joined, promoted]
+    type: str
+    required: true
+  name:
+    description: Name of this host.
+    type: str
+    required: true
+  address:
+    description: Address of this host.
+    type: str
+    required: true
+  control_planes:
+    description: Name to address of every control plane of the inventory.
+    type: dict
+    required: true
+  with_data:
+    description: Names of control planes that have etcd data.
+    type: list
+    elements: str
+    default: []
+  data_directory:
+    description: etcd's data.
+    type: path
+    default: /var/lib/etcd
+  manifest:
+    description: The static pod manifest, for the settings a member was born with.
+    type: path
+    default: /etc/kubernetes/manifests/etcd.yaml
+  timeout:
+    description: Seconds to wait for a promotion.
+    type: int
+    default: 120
+author: [kdist]
+"""
+EXAMPLES = r"""
+- name: Join etcd
+  kdist_etcd_member:
+    state: joined
+    name: cp2
+    address: 10.0.0.2
+    control_planes: {cp1: 10.0.0.1, cp2: 10.0.0.2}
+"""
+RETURN = r"""
+initial_cluster:
+  description: For C(joined), the value of --initial-cluster.
+  returned: state is joined
+  type: str
+initial_cluster_state:
+  description: For C(joined), new or existing.
+  returned: state is joined
+  type: str
+step:
+  description: For C(joined), what was done.
+  returned: state is joined
+  type: str
+waited:
+  description: For C(promoted), seconds.
+  returned: state is promoted
+  type: float
+"""
+
+import re
+import time
+from pathlib import Path
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.kdist_host import use_release
+
+
+def client_urls(addresses):
+    return [f"https://[{a}]:2379" if ":" in a else f"https://{a}:2379" for a in addresses]
+
+
+def born_with(manifest):
+    """The initial cluster and its state in a manifest: etcd reads them once, at birth; a change would restart it."""
+    try:
+        text = manifest.read_text()
+    except FileNotFoundError:
+        return None
+    found = [re.search(rf"--{flag}=(\S+)", text) for flag in ("initial-cluster", "initial-cluster-state")]
+    return (found[0][1], found[1][1] if found[1] else "new") if found[0] else None
+
+
+def known_members(others, pki):
+    from kdist.lifecycle.etcd.etcdctl import Etcdctl, EtcdctlError
+
+    if not others or not pki.exists():
+        return None, None
+    etcd = Etcdctl(client_urls(others), pki)
+    try:
+        return etcd, etcd.members()
+    except EtcdctlError:
+        return etcd, None
+
+
+def set_aside(data):
+    target = data.with_name(f"member.ended-{time.strftime('%Y%m%dT%H%M%S')}")
+    data.rename(target)
+
+
+def join(module):
+    from kdist.lifecycle.etcd import members as etcd_members
+    from kdist.lifecycle.etcd.etcdctl import PKI
+    from kdist.lifecycle.etcd.members import Step
+
+    params = module.params
+    name, address, planes = params["name"], params["address"], params["control_planes"]
+    data = Path(params["data_directory"], "member")
+    others = [a for n, a in planes.items() if n != name]
+    etcd, members = known_members(others, PKI)
+    plan = etcd_members.plan(
+        name,
+        address,
+        has_data=data.exists(),
+        members=members,
+        others_with_data=[n for n in params["with_data"] if n != name],
+    )
+    if plan.step in (Step.ADD, Step.REPLACE, Step.SET_ASIDE) and not module.check_mode:
+        if plan.old is not None:
+            etcd.remove(plan.old)
+        if plan.step is Step.SET_ASIDE:
+            set_aside(data)
+        etcd.add_learner(name, etcd_members.peer_url(address))
+    initial = (etcd_members.initial_cluster(planes), "new")
+    if plan.step is Step.KEEP:
+        initial = born_with(Path(params["manifest"])) or initial
+    elif plan.step is not Step.FORM:
+        known = [m for m in members if plan.old is None or m.id != plan.old.id]
+        initial = (etcd_members.joined(known, name, address), "existing")
+    return {
+        "changed": plan.step in (Step.ADD, Step.REPLACE, Step.SET_ASIDE),
+        "step": plan.step.value,
+        "initial_cluster": initial[0],
+        "initial_cluster_state": initial[1],
+    }
+
+
+def promote(module):
+    from kdist.lifecycle.etcd.etcdctl import Etcdctl, EtcdctlError
+
+    params = module.params
+    # A learner does not answer member lists itself.
+    others = [a for n, a in params["control_planes"].items() if n != params["name"]]
+    if not others:
+        return {"changed": False, "waited": 0.0}
+    etcd, started, told = Etcdctl(client_urls(others)), time.monotonic(), ""
+    while (waited := time.monotonic() - started) < params["timeout"]:
+        try:
+            mine = next((m for m in etcd.members() if m.name == params["name"]), None)
+            if mine is not None and not mine.learner:
+                return {"changed": bool(told), "waited": waited}
+            told = "it has not started yet: see `journalctl -u kdist-agent` and /var/log/pods there"
+            if mine is not None:
+                told = "it has not caught up yet"
+                etcd.promote(mine)
+        except EtcdctlError as error:
+            told = str(error)
+        time.sleep(0.5)
+    module.fail_json(
+        msg=f"etcd of {params['name']} did not become a voting member within {params['timeout']} s: {told}. "
+        "The cluster works without it; run the playbook again to go on."
+    )
+    return {}
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec={
+            "state": {"type": "str", "choices": ["joined", "promoted"], "required": True},
+            "name": {"type": "str", "required": True},
+            "address": {"type": "str", "required": True},
+            "control_planes": {"type": "dict", "required": True},
+            "with_data": {"type": "list", "elements": "str", "default": []},
+            "data_directory": {"type": "path", "default": "/var/lib/etcd"},
+            "manifest": {"type": "path", "default": "/etc/kubernetes/manifests/etcd.yaml"},
+            "timeout": {"type": "int", "default": 120},
+        },
+        supports_check_mode=True,
+    )
+    try:
+        use_release()
+        from kdist.lifecycle.etcd.etcdctl import EtcdctlError
+        from kdist.lifecycle.etcd.members import NoQuorum
+    except (FileNotFoundError, ImportError) as error:
+        if module.check_mode:  # an empty host: all of it is still to come
+            module.exit_json(changed=True, step="form", initial_cluster="", initial_cluster_state="new")
+        module.fail_json(msg=str(error))
+    if module.params["state"] == "promoted" and module.check_mode:
+        module.exit_json(changed=False, waited=0.0)
+    try:
+        module.exit_json(**(join if module.params["state"] == "joined" else promote)(module))
+    except (EtcdctlError, NoQuorum) as error:
+        module.fail_json(msg=f"{module.params['name']}: {error}")
+
+
+if __name__ == "__main__":
+    main()
