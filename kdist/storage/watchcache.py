@@ -17,6 +17,7 @@ from typing import Any
 import orjson
 
 from kdist.storage import body as bodies
+from kdist.storage.index import Indexes, Term
 from kdist.storage.interface import Compacted, Event, KeyValue, Unreadable
 
 Labels = Mapping[str, str]
@@ -146,6 +147,7 @@ class WatchCache:
         self._fields_of = fields_of
         self._entries: dict[str, Entry] = {}
         self._keys: list[str] = []
+        self._indexes = Indexes(self._entries)
         self._window: deque[Change] = deque()
         self._window_start = 0  # changes after this revision are in the window
         self._watchers: dict[str, set[Watcher]] = {}
@@ -215,6 +217,7 @@ class WatchCache:
         elif before is not None:
             del self._entries[event.key]
             del self._keys[bisect_left(self._keys, event.key)]
+        self._indexes.changed(event.key, before, after)
         if event.error or self._broken:
             (self._broken.add if event.error else self._broken.discard)(event.key)
         return Change(event.key, event.revision, before, after, now)
@@ -267,6 +270,14 @@ class WatchCache:
         entries = self._entries
         for key in self._keys[first:last]:
             yield entries[key]
+
+    def having(self, term: Term, values: Iterable[str], scope: str = "") -> list[Entry]:
+        """The entries of :meth:`entries` that have one of the values under a label or field."""
+        low = self.prefix + scope
+        if self._broken:
+            self._refuse_broken(low)
+        entries = self._entries
+        return [entries[key] for key in self._indexes.keys(term, values) if key.startswith(low)]
 
     def _refuse_broken(self, low: str) -> None:
         for key in sorted(self._broken):

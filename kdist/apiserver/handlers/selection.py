@@ -14,6 +14,7 @@ from kdist.api.selectors import (
     parse_label_selector,
 )
 from kdist.apiserver.call import Call
+from kdist.storage.index import Term
 from kdist.storage.interface import Unreadable
 from kdist.storage.watchcache import BrokenEntry, Entry, WatchCache
 
@@ -22,12 +23,16 @@ _NAME, _NAMESPACE = "metadata.name", "metadata.namespace"
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """``scope`` is a cache scope (all, a namespace, one object); ``matches`` is None when all of it matches."""
+    """``scope`` is a cache scope (all, a namespace, one object); ``matches`` is None when all of it matches.
+
+    ``having`` is a label or field with the only values that can match, for the cache to look up.
+    """
 
     scope: str
     matches: Callable[[Entry], bool] | None
     #: Whether ``matches`` wants entries in the request's version, because a webhook converts the stored ones.
     of_served: bool = False
+    having: tuple[Term, tuple[str, ...]] | None = None
 
     def select(self, entries: list[Entry]) -> list[Entry]:
         """The entries that match, in order."""
@@ -40,6 +45,8 @@ class Selection:
             if isinstance(entry, BrokenEntry):  # it has no fields to match by
                 raise Unreadable(entry.key, entry.error)
             return [entry] if entry else []
+        if self.having is not None:
+            return cache.having(*self.having, self.scope)
         return list(cache.entries(self.scope))
 
 
@@ -54,7 +61,8 @@ def of(call: Call) -> Selection:
     fields = _translated(call, asked)
     beyond_names = any(r.field not in (_NAME, _NAMESPACE) for r in fields.requirements)
     of_served = call.store.converter is not None and beyond_names
-    return Selection(_scope(call, fields), _matcher(labels, fields), of_served)
+    having = None if of_served else _having(labels, fields)
+    return Selection(_scope(call, fields), _matcher(labels, fields), of_served, having)
 
 
 def _translated(call: Call, asked: FieldSelector) -> FieldSelector:
@@ -69,6 +77,17 @@ def _translated(call: Call, asked: FieldSelector) -> FieldSelector:
             )
         requirements.append(replace(requirement, field=field))
     return FieldSelector(tuple(requirements))
+
+
+def _having(labels: LabelSelector, fields: FieldSelector) -> tuple[Term, tuple[str, ...]] | None:
+    """What an index can answer: a field or label that must have one of some values."""
+    for field in fields.requirements:
+        if not field.negated and field.field not in (_NAME, _NAMESPACE):
+            return Term(field.field, is_field=True), (field.value,)
+    for label in labels.requirements:
+        if label.operator == "In":
+            return Term(label.key), label.values
+    return None
 
 
 def _scope(call: Call, fields: FieldSelector) -> str:
