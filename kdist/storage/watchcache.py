@@ -271,6 +271,15 @@ class WatchCache:
         for key in self._keys[first:last]:
             yield entries[key]
 
+    def page(self, scope: str, after: str, limit: int) -> tuple[list[Entry], int]:
+        """The first ``limit`` of :meth:`entries`, and how many follow."""
+        if self._broken:
+            self._refuse_broken(self.prefix + scope)
+        first, last = self._range(scope, after)
+        end = min(first + limit, last)
+        entries = self._entries
+        return [entries[key] for key in self._keys[first:end]], last - end
+
     def having(self, term: Term, values: Iterable[str], scope: str = "") -> list[Entry]:
         """The entries of :meth:`entries` that have one of the values under a label or field."""
         low = self.prefix + scope
