@@ -118,11 +118,11 @@ class Pipeline:
         raise AssertionError("unreachable")
 
     async def _create_once(self, obj: Obj, act: Act) -> Stored:
-        metadata = obj["metadata"]
         self._strategy.default(obj)
         review = self.review(act, "create", obj=obj)
         await self._admission.admit(review)
-        obj = review.body
+        obj = review.body  # a webhook's patch makes another object
+        metadata = obj["metadata"]
         self._strategy.default(obj)
         objectmeta.prepare_create(metadata)
         self._strategy.prepare_create(obj)

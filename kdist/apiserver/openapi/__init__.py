@@ -114,7 +114,8 @@ class OpenAPI:
 
     def _operations(self, resource: Resource) -> list[Operation]:
         definition = self._scheme.definition_name(resource.api_version, resource.kind) or ""
-        return [self._resolved(o) for o in of_resource(resource, definition)]
+        custom = self._scheme.is_custom(resource)
+        return [replace(self._resolved(o), custom=custom) for o in of_resource(resource, definition)]
 
     def _resolved(self, operation: Operation) -> Operation:
         """Bodies of subresources with a kind of their own are known to the scheme alone."""

@@ -61,6 +61,14 @@ class Operation:
     answer: str = ""
     namespaced: bool = False
     named: bool = False
+    custom: bool = False  # of a custom resource
+
+    @property
+    def consumes(self) -> tuple[str, ...]:
+        """What bodies it takes; kubectl sends a strategic merge patch wherever it is told of one."""
+        if self.method != "patch":
+            return ("*/*",)
+        return tuple(t for t in PATCH_TYPES if not (self.custom and "strategic" in t))
 
 
 def root(resource: Resource) -> str:

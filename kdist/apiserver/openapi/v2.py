@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from kdist.api.schema import Definitions
-from kdist.apiserver.openapi.operations import PARAMETER_TYPES, PATCH_TYPES, Operation
+from kdist.apiserver.openapi.operations import PARAMETER_TYPES, Operation
 from kdist.apiserver.openapi.v3 import reachable
 
 _PRODUCES = ["application/json", "application/yaml"]
@@ -60,7 +60,7 @@ def _operation(operation: Operation) -> dict[str, Any]:
         answer = {"$ref": f"#/definitions/{operation.answer}"}
     return {
         "description": operation.description,
-        "consumes": list(PATCH_TYPES) if operation.method == "patch" else ["*/*"],
+        "consumes": list(operation.consumes),
         "produces": _PRODUCES,
         "schemes": ["https"],
         "operationId": operation.identifier,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from kdist.api.schema import Definitions
-from kdist.apiserver.openapi.operations import PARAMETER_TYPES, PATCH_TYPES, Operation, tag
+from kdist.apiserver.openapi.operations import PARAMETER_TYPES, Operation, tag
 
 _JSON = ("application/json", "application/yaml")
 _SCHEMAS = "#/components/schemas/"
@@ -106,7 +106,7 @@ def _operation(operation: Operation) -> dict[str, Any]:
         },
     }
     if operation.body:
-        types = PATCH_TYPES if operation.method == "patch" else ("*/*",)
+        types = operation.consumes
         content = {t: {"schema": {"$ref": _SCHEMAS + operation.body}} for t in types}
         found["requestBody"] = {"content": content}
         if operation.method != "delete":

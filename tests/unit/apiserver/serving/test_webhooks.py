@@ -110,6 +110,14 @@ async def test_mutating_webhook_patches_the_object(api: Api, hook: Hook) -> None
     assert asked["oldObject"] is None and asked["object"]["apiVersion"] == "v1"
 
 
+async def test_a_patched_object_is_created_as_completely_as_any(api: Api, hook: Hook) -> None:
+    hook.respond = lambda _: patch({"op": "add", "path": "/data", "value": {"added": "yes"}})
+    await hook.install(api, "mutating")
+    made = await api.make(MAPS, {"metadata": {"generateName": "m-"}})
+    metadata = made["metadata"]
+    assert metadata["uid"] and metadata["creationTimestamp"] and metadata["name"].startswith("m-")
+
+
 async def test_validating_webhook_refuses_in_its_own_words(api: Api, hook: Hook) -> None:
     hook.respond = lambda _: {"allowed": False, "status": {"code": 418, "message": "no tea", "reason": "Pot"}}
     await hook.install(api, "validating")
