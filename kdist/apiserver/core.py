@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from kdist.api.resources import Resource
 from kdist.api.scheme import Scheme
+from kdist.apiserver.handlers.rounds import Rounds
 from kdist.apiserver.pipeline import NO_ADMISSION, Admission, Companions, Pipeline
 from kdist.apiserver.registry import Strategy, strategy_for
 from kdist.apiserver.store import Store
@@ -50,6 +51,7 @@ class Core:
         #: The rules of custom resources, kept by :mod:`kdist.apiserver.crd.registration`.
         self.custom_strategies: dict[Coordinates, CustomResourceStrategy] = {}
         self.stopping = asyncio.Event()
+        self.rounds = Rounds()
         self.forwarder = Forwarder()
         self._stores: dict[Coordinates, Store] = {}
         self._pipelines: dict[Coordinates, Pipeline] = {}

@@ -139,6 +139,13 @@ class Cycle:
         else:
             self._body(message.get("body", b""), more=message.get("more_body", False))
 
+    def push(self, piece: bytes) -> bool:
+        """Write a piece of a begun answer now. False, and nothing written, if :meth:`send` would wait."""
+        if self._flow.write_paused or self.disconnected:
+            return False
+        self._body(piece, more=True)
+        return True
+
     def _start(self, status: int, headers: Iterable[Header]) -> None:
         self._started, self._waits_for_continue = True, False
         parts = [_STATUS_LINES[status]]

@@ -1,10 +1,11 @@
 """The HTTP protocol below the application: uvicorn's, with client certificates and raw upgrades.
 
-Two things the stock protocol keeps to itself reach the ASGI scope's ``extensions``:
+Three things the stock protocol keeps to itself reach the ASGI scope's ``extensions``:
 
 - ``tls``: ``{"client_cert": DER bytes or None}``, the peer's certificate as the TLS layer accepted it;
 - ``upgrade``: present when the client asks to leave HTTP (SPDY/3.1, WebSocket). Calling it hands the connection
-  over as a :class:`RawConnection`; nothing has been answered then, so a refusal can be a normal response.
+  over as a :class:`RawConnection`; nothing has been answered then, so a refusal can be a normal response;
+- ``push``: writes a piece of a begun answer without waiting, :meth:`kdist.apiserver.cycle.Cycle.push`.
 
 Requests run as :class:`kdist.apiserver.cycle.Cycle`. Written against uvicorn's httptools implementation;
 tests/unit/apiserver/serving/test_server.py holds it to that.
@@ -167,6 +168,7 @@ class Protocol(HttpToolsProtocol):
             on_end=self.on_response_complete,
         )
         self.cycle = cycle
+        scope["extensions"]["push"] = cycle.push
         if waiting:  # pipelined: one after the other
             self.flow.pause_reading()
             self._queued.appendleft(cycle)

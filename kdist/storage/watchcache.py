@@ -7,7 +7,6 @@ every cache of the process from one watch, so that all caches are always at the 
 
 from __future__ import annotations
 
-import asyncio
 import time
 from bisect import bisect_left, insort
 from collections import deque
@@ -86,15 +85,22 @@ def watch_frame(event_type: str, body: bytes) -> bytes:
     return b'{"type":"%b","object":%b}\n' % (event_type.encode(), body)
 
 
-class Watcher:
-    """One watch: collects changes that concern its selection until its handler takes them."""
+def _nobody() -> None:
+    pass
 
-    __slots__ = ("_matches", "_wake", "error", "pending", "scope")
+
+class Watcher:
+    """One watch: collects changes that concern its selection until its handler takes them.
+
+    ``on_pending`` is called when there is something to take, or ``error`` ended the watch; it must not block.
+    """
+
+    __slots__ = ("_matches", "error", "on_pending", "pending", "scope")
 
     def __init__(self, scope: str, matches: Callable[[Entry], bool] | None) -> None:
         self.scope = scope
         self._matches = matches
-        self._wake = asyncio.Event()
+        self.on_pending: Callable[[], None] = _nobody
         self.pending: list[tuple[str, Change]] = []
         self.error: Exception | None = None
 
@@ -112,23 +118,12 @@ class Watcher:
             return
         if len(self.pending) > PENDING_MAX:
             self.end(Compacted(change.revision))
-        self._wake.set()
+        self.on_pending()
 
     def end(self, error: Exception | None = None) -> None:
         """Let the handler finish: after the pending changes, with the error when there is one."""
         self.error = error or StopAsyncIteration()
-        self._wake.set()
-
-    async def wait(self, timeout: float | None) -> bool:
-        """Until something is pending or the watch was ended; False after ``timeout`` seconds."""
-        if not self.pending and self.error is None:
-            try:
-                async with asyncio.timeout(timeout):
-                    await self._wake.wait()
-            except TimeoutError:
-                return False
-        self._wake.clear()
-        return True
+        self.on_pending()
 
     def take(self) -> list[tuple[str, Change]]:
         """The pending (event type, change) pairs; they are the caller's now."""

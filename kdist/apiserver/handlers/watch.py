@@ -1,7 +1,8 @@
 """WATCH: the initial state if asked for, then changes as they happen, bookmarks in between.
 
-Frames are written in batches: the first change of a quiet watch goes out at once, what follows within a few
-milliseconds is collected into one write. With one write per event a thousand watchers cost most of a core.
+Who writes: usually the round of watches (:mod:`kdist.apiserver.handlers.rounds`), at once and without waking a task.
+The watch's own task writes what is more than that: the initial state, other forms than plain JSON, bookmarks,
+the end, and whatever the client does not take as fast as it comes. Never both: ``_busy`` is the task's turn.
 """
 
 from __future__ import annotations
@@ -23,11 +24,12 @@ from kdist.apiserver.handlers.selection import Selection
 from kdist.storage.interface import Compacted, Unreadable
 from kdist.storage.watchcache import Change, WatchCache, Watcher, watch_frame
 
-BATCH_SECONDS = 0.005
 BOOKMARK_SECONDS = 50.0
 INITIAL_EVENTS_END = "k8s.io/initial-events-end"
 # (event type, object in the request's version) -> the line to write
 Encode = Callable[[str, Obj], bytes]
+# Writes a piece of the answer now; False when that would mean waiting for the client.
+Push = Callable[[bytes], bool]
 
 
 async def watch(call: Call) -> None:
@@ -99,6 +101,13 @@ class _Stream:
         self._call, self._cache, self._encode, self._selected = call, cache, encode, selected
         self._bookmarks = call.request.flag("allowWatchBookmarks")
         self._sent = cache.revision  # the client has seen everything up to here
+        self._push: Push | None = call.request.scope.get("extensions", {}).get("push")
+        self._rounds = call.core.rounds
+        self._watcher: Watcher | None = None
+        self._busy = True
+        self._queued = False
+        self._unsent = b""  # what the round could not write
+        self._attention = asyncio.Event()
 
     async def _write(self, data: bytes, *, more: bool = True) -> None:
         await self._call.send({"type": "http.response.body", "body": data, "more_body": more})
@@ -135,6 +144,8 @@ class _Stream:
 
     async def follow(self, watcher: Watcher, timeout: float) -> None:
         """Write changes until the end."""
+        self._watcher = watcher
+        watcher.on_pending = self._heard
         gone = asyncio.create_task(self._client_gone(watcher), name="watch-client")
         try:
             await self._follow(watcher, time.monotonic() + timeout)
@@ -146,41 +157,94 @@ class _Stream:
             pass
         watcher.end()
 
-    async def _follow(self, watcher: Watcher, deadline: float) -> None:
-        wrote = 0.0
-        bookmark_at = time.monotonic() + BOOKMARK_SECONDS * random.uniform(0.9, 1.1)
-        while True:
-            now = time.monotonic()
-            if not await watcher.wait(max(0.0, min(deadline, bookmark_at) - now)):
-                if time.monotonic() >= deadline:
-                    break
-                bookmark_at = time.monotonic() + BOOKMARK_SECONDS
-                self._sent = max(self._sent, self._cache.revision)
-                if self._bookmarks:
-                    await self._write(self._bookmark())
-                continue
-            since = time.monotonic() - wrote
-            if since < BATCH_SECONDS and watcher.error is None:
-                await asyncio.sleep(BATCH_SECONDS - since)
-            await self._flush(watcher.take())
-            wrote = time.monotonic()
-            if watcher.error is not None:
-                break
-        await self._finish(watcher)
+    # ----- in rounds
 
-    async def _flush(self, changes: list[tuple[str, Change]]) -> None:
+    def _heard(self) -> None:
+        if not self._queued:
+            self._queued = True
+            self._rounds.add(self)
+
+    def speak(self) -> None:
+        """Write what is pending, or leave it to the task."""
+        watcher = self._watcher
+        self._queued = False
+        if self._busy or watcher is None:
+            return
+        if self._push is None or self._encode is not None or watcher.error is not None:
+            self._call_task()
+            return
+        changes = watcher.take()
         if not changes:
             return
+        try:
+            data = _joined(changes)
+        except Unreadable as error:
+            watcher.end(error)
+            return
+        self._sent = changes[-1][1].revision
+        if not self._push(data):
+            self._unsent = data
+            self._call_task()
+
+    def _call_task(self) -> None:
+        self._busy = True
+        self._attention.set()
+
+    # ----- by the task
+
+    async def _follow(self, watcher: Watcher, deadline: float) -> None:
+        bookmark_at = time.monotonic() + BOOKMARK_SECONDS * random.uniform(0.9, 1.1)
+        await self._catch_up(watcher)
+        while watcher.error is None:
+            called = await self._called(min(deadline, bookmark_at) - time.monotonic())
+            await self._catch_up(watcher)
+            if called:
+                continue
+            if time.monotonic() >= deadline:
+                break
+            bookmark_at = time.monotonic() + BOOKMARK_SECONDS
+            self._sent = max(self._sent, self._cache.revision)
+            if self._bookmarks:
+                self._busy = True
+                await self._write(self._bookmark())
+                await self._catch_up(watcher)
+        await self._finish(watcher)
+
+    async def _called(self, timeout: float) -> bool:
+        """Wait for the round to need the task; False after ``timeout`` seconds. The turn is the task's then."""
+        try:
+            async with asyncio.timeout(max(0.0, timeout)):
+                await self._attention.wait()
+        except TimeoutError:
+            return False
+        finally:
+            self._busy = True
+            self._attention.clear()
+        return True
+
+    async def _catch_up(self, watcher: Watcher) -> None:
+        """Write until nothing is pending, and give the turn back."""
+        data, self._unsent = self._unsent, b""
+        while True:
+            if data:
+                await self._write(data)
+            changes = watcher.take()
+            if not changes:
+                break
+            data = await self._encoded(changes)
+            self._sent = changes[-1][1].revision
+        self._busy = False
+
+    async def _encoded(self, changes: list[tuple[str, Change]]) -> bytes:
         if self._encode is None:
-            lines = [change.frame(event_type) for event_type, change in changes]
-        elif self._selected.of_served:
+            return _joined(changes)
+        if self._selected.of_served:
             lines = await self._lines(await self._reselected([change for _, change in changes]))
         else:
             lines = await self._lines(
                 [(event_type, change.body(event_type)) for event_type, change in changes]
             )
-        self._sent = changes[-1][1].revision
-        await self._write(b"".join(lines))
+        return b"".join(lines)
 
     async def _reselected(self, changes: list[Change]) -> list[tuple[str, bytes]]:
         """The changes as they concern the selection, which judges objects in the request's version."""
@@ -194,6 +258,7 @@ class _Stream:
         return [(event_type, change.body(event_type)) for event_type, change in watcher.take()]
 
     async def _finish(self, watcher: Watcher) -> None:
+        self._busy = True
         if isinstance(watcher.error, Compacted):
             await self.fail(_too_old(str(self._sent), watcher.error))
             return
@@ -205,6 +270,11 @@ class _Stream:
             self._sent = max(self._sent, self._cache.revision)
             tail = self._bookmark()
         await self._write(tail, more=False)
+
+
+def _joined(changes: list[tuple[str, Change]]) -> bytes:
+    """The lines of changes as plain JSON. Unreadable."""
+    return b"".join([change.frame(event_type) for event_type, change in changes])
 
 
 def _encoder(call: Call, form: negotiation.Form) -> Encode:
