@@ -9,6 +9,7 @@ take at most half of the loop however much there is to tell.
 from __future__ import annotations
 
 import asyncio
+import functools
 import time
 from collections import deque
 from collections.abc import Callable
@@ -16,6 +17,8 @@ from typing import Protocol
 
 SLICE_SECONDS = 0.005  # a round lets others have the loop after this time
 LONGEST_PAUSE = 0.1  # seconds
+# Runs something in a later turn of the loop, after so many seconds.
+Later = Callable[[float, Callable[[], None]], None]
 
 
 class Speaker(Protocol):
@@ -25,11 +28,19 @@ class Speaker(Protocol):
         """Write what is pending. Must not block, must not raise."""
 
 
+def _later(seconds: float, what: Callable[[], None]) -> None:
+    loop = asyncio.get_running_loop()
+    if seconds > 0:
+        loop.call_later(seconds, what)
+    else:
+        loop.call_soon(what)
+
+
 class Rounds:
     """The order of turns in one event loop."""
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
+    def __init__(self, clock: Callable[[], float] = time.monotonic, later: Later = _later) -> None:
+        self._clock, self._later = clock, later
         self._due: deque[Speaker] = deque()
         self._planned = False
         self._begun = 0.0
@@ -41,12 +52,7 @@ class Rounds:
         if self._planned:
             return
         self._planned = True
-        loop = asyncio.get_running_loop()
-        pause = self._next - self._clock()
-        if pause > 0:
-            loop.call_later(pause, self._begin)
-        else:
-            loop.call_soon(self._begin)
+        self._later(max(0.0, self._next - self._clock()), self._begin)
 
     def _begin(self) -> None:
         self._begun = self._clock()
@@ -59,7 +65,7 @@ class Rounds:
             self._due.popleft().speak()
             turns -= 1
         if turns:
-            asyncio.get_running_loop().call_soon(self._go_on, turns)
+            self._later(0.0, functools.partial(self._go_on, turns))
             return
         now = self._clock()
         self._next = now + min(now - self._begun, LONGEST_PAUSE)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+import itertools
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,6 +42,9 @@ class Stream:
     def __init__(self, app: Any, scope: Obj) -> None:
         self._gone = asyncio.Event()
         self._messages: asyncio.Queue[Obj] = asyncio.Queue()
+        self.willing: Iterator[bool] = itertools.repeat(True)  # whether pieces are taken at once
+        self.pushed = 0
+        scope["extensions"]["push"] = self._push
         self._task = asyncio.create_task(app(scope, self._receive, self._messages.put))
         self._lines: list[bytes] = []
         self.ended = False
@@ -48,6 +52,13 @@ class Stream:
     async def _receive(self) -> Obj:
         await self._gone.wait()
         return {"type": "http.disconnect"}
+
+    def _push(self, piece: bytes) -> bool:
+        if not next(self.willing):
+            return False
+        self.pushed += 1
+        self._messages.put_nowait({"type": "http.response.body", "body": piece, "more_body": True})
+        return True
 
     async def __aenter__(self) -> Stream:
         return self

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 from .conftest import Api
 
 CMS = "/api/v1/namespaces/default/configmaps"
@@ -70,3 +72,21 @@ async def test_a_table_watch_sends_its_columns_once(api: Api) -> None:
         first, second = await watch.event(), await watch.event()
         assert first["object"]["columnDefinitions"]
         assert not second["object"]["columnDefinitions"]
+
+
+async def test_changes_are_pushed_to_clients_that_keep_up(api: Api) -> None:
+    async with api.stream(f"{CMS}?watch=1&resourceVersion=0") as watch:
+        await watch.next()
+        await api.make(CMS, {"metadata": {"name": "a"}})
+        assert named(await watch.event()) == ("ADDED", "a")
+        assert watch.pushed == 1
+
+
+async def test_a_client_that_does_not_keep_up_misses_nothing(api: Api) -> None:
+    async with api.stream(f"{CMS}?watch=1&resourceVersion=0") as watch:
+        await watch.next()
+        watch.willing = itertools.cycle([False, True])
+        for number in range(6):
+            await api.make(CMS, {"metadata": {"name": f"n{number}"}})
+        seen = [named(await watch.event()) for _ in range(6)]
+    assert seen == [("ADDED", f"n{number}") for number in range(6)]
