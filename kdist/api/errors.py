@@ -43,6 +43,8 @@ class ApiError(Exception):
         self.message = message
         self.causes = causes
         self.details = details or {}
+        #: Upstream's router tells details even where there are none; so does whoever passes an empty dict.
+        self._tells_details = details is not None
         self.headers = headers or {}
         self.metadata: dict[str, Any] = {}  # metav1.ListMeta of the Status: where to continue
 
@@ -60,7 +62,7 @@ class ApiError(Exception):
             "reason": self.reason,
             "code": self.code,
         }
-        if details:
+        if details or self._tells_details:
             status["details"] = details
         return status
 

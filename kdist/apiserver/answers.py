@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Iterator
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
 
 import orjson
 
 from kdist.api.errors import ApiError
-from kdist.apiserver import packing
+from kdist.apiserver import negotiation, packing
 from kdist.apiserver.negotiation import JSON, PLAIN, YAML, Form
 from kdist.apiserver.request import Request, Send
 
@@ -19,6 +19,13 @@ Headers = list[tuple[bytes, bytes]]
 _JSON_TYPE = (b"content-type", JSON.encode())
 _GZIP = [(b"content-encoding", b"gzip"), (b"vary", b"Accept-Encoding")]
 _UNCACHED = (b"cache-control", b"no-cache, private")
+
+
+class Items(NamedTuple):
+    """The objects of a list as pieces of JSON, and what stands between them."""
+
+    parts: Sequence[bytes | memoryview]
+    between: bytes = b","
 
 
 def render(obj: Any, form: Form = PLAIN, *, pretty: bool = False) -> bytes:
@@ -77,7 +84,7 @@ async def send_object(
     request: Request, send: Send, obj: Any, form: Form = PLAIN, *, status: int = 200
 ) -> None:
     """An object in the form the client wants."""
-    body = render(obj, form, pretty=request.pretty)
+    body = render(obj, form, pretty=form.pretty or request.pretty)
     await send_bytes(request, send, body, status=status, content_type=form.media_type)
 
 
@@ -86,8 +93,9 @@ async def send_error(request: Request, send: Send, error: ApiError) -> None:
     extra = dict(error.headers)
     if "retryAfterSeconds" in error.details:
         extra.setdefault("Retry-After", str(error.details["retryAfterSeconds"]))
-    body = render(error.status(), pretty=request.pretty)
-    await send_bytes(request, send, body, status=error.code, extra=extra.items())
+    media_type = negotiation.of_errors(request.header(b"accept"))
+    body = render(error.status(), Form(media_type), pretty=request.pretty)
+    await send_bytes(request, send, body, status=error.code, content_type=media_type, extra=extra.items())
 
 
 async def send_large(
@@ -102,7 +110,7 @@ async def send_large(
 ) -> None:
     """An answer of ``size`` bytes in chunks: compressed when the client takes gzip and it is worth it."""
     start = head(request, status, content_type, extra)
-    if size > GZIP_FROM and accepts_gzip(request):
+    if is_packed(request, size):
         start["headers"] += _GZIP
         await send(start)
         await _send_compressed(send, chunks)
@@ -124,19 +132,20 @@ async def _send_compressed(send: Send, chunks: Iterable[bytes]) -> None:
     await send({"type": "http.response.body", "body": compressor.flush()})
 
 
-async def send_list(request: Request, send: Send, first: bytes, bodies: list[bytes], last: bytes) -> None:
+async def send_list(request: Request, send: Send, first: bytes, items: Items, last: bytes) -> None:
     """A list of objects that are bytes already."""
-    size = sum(map(len, bodies)) + max(0, len(bodies) - 1) + len(first) + len(last)
-    await send_large(request, send, _list_chunks(first, bodies, last), size)
+    between = len(items.between) * max(0, len(items.parts) - 1)
+    size = sum(map(len, items.parts)) + between + len(first) + len(last)
+    await send_large(request, send, _list_chunks(first, items, last), size)
 
 
-def _list_chunks(first: bytes, bodies: list[bytes], last: bytes) -> Iterator[bytes]:
-    pending, length = [first], 0
-    between = b""
-    for body in bodies:
-        pending += (between, body)
-        between = b","
-        length += len(body)
+def _list_chunks(first: bytes, items: Items, last: bytes) -> Iterator[bytes]:
+    pending: list[bytes | memoryview] = [first]
+    length, between = 0, b""
+    for part in items.parts:
+        pending += (between, part)
+        between = items.between
+        length += len(part)
         if length >= CHUNK:
             yield b"".join(pending)
             pending, length = [], 0
@@ -159,6 +168,11 @@ async def send_packed(request: Request, send: Send, pieces: Iterable[tuple[bytes
         elif new:
             await asyncio.sleep(0)
     await send({"type": "http.response.body", "body": b"".join(pending)})
+
+
+def is_packed(request: Request, size: int) -> bool:
+    """Whether an answer of that size is compressed."""
+    return size > GZIP_FROM and accepts_gzip(request)
 
 
 def accepts_gzip(request: Request) -> bool:

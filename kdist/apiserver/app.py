@@ -11,8 +11,8 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from kdist.api import errors
-from kdist.api.errors import ApiError, NotFound, ServiceUnavailable, Unauthorized
-from kdist.apiserver import answers, metrics, router
+from kdist.api.errors import ApiError, BadRequest, NotFound, ServiceUnavailable, Unauthorized
+from kdist.apiserver import answers, deadline, metrics, router
 from kdist.apiserver.aggregation.proxying import proxy
 from kdist.apiserver.authz import Attributes
 from kdist.apiserver.authz.impersonation import impersonate
@@ -91,13 +91,14 @@ class Application:
             request.scope["state"]["user"] = request.user
             await self._periphery(request.scope, request.receive, send)
             return
+        longest = deadline.of(request.query, core.settings.request_timeout)
         work = self._call(request, send) if backend is None else proxy(core, request, send, backend)
         # One object from the cache waits for storage only, which has a time limit of its own.
         if info.is_long_running or (info.verb == "get" and backend is None):
             await work
             return
         try:
-            async with asyncio.timeout(core.settings.request_timeout):
+            async with asyncio.timeout(longest):
                 await work
         except TimeoutError as error:
             raise errors.Timeout("request did not complete within the allowed duration") from error
@@ -133,11 +134,25 @@ class Application:
         resource = request.resource
         handler = router.route(resource, info) if resource is not None else None
         if resource is not None and handler is not None:
-            await handler(Call(self._core, request, send, resource))
-        elif scheme.resources_of(info.group, info.version):
-            raise NotFound("the server could not find the requested resource")
+            call = Call(self._core, request, send, resource)
+            _check_form(call)
+            await handler(call)
+        elif not info.group or scheme.resources_of(info.group, info.version):
+            raise NotFound("the server could not find the requested resource", details={})
         else:
             await not_found(request, send)
+
+
+def _check_form(call: Call) -> None:
+    """Refuse what no handler can answer, before it looks for anything. MethodNotAllowed, NotAcceptable."""
+    request, info = call.request, call.request.info
+    if info.is_long_running and info.verb != "watch":
+        return
+    if request.method == "HEAD":
+        raise router.not_allowed()
+    if "export" in request.query and info.verb == "get":
+        raise BadRequest("the export parameter, deprecated since v1.14, is no longer supported")
+    _ = call.form
 
 
 async def not_found(request: Request, send: Send) -> None:

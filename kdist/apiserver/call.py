@@ -187,28 +187,44 @@ class Call:
         if form.kind == "Table":
             from kdist.apiserver import tables
 
-            include = self.request.param("includeObject", "Metadata")
+            include = self.request.param("includeObject") or "Metadata"
+            if include not in ("Metadata", "Object", "None"):
+                raise BadRequest(
+                    "Unable to convert to Table as requested: includeObject: "
+                    f"Invalid value: \"{include}\": must be 'Metadata', 'Object', 'None', or empty"
+                )
             printer = self.core.custom_printer(self.resource)
             table = tables.render(self.resource, objects, include, custom=printer)
             if metadata is not None:
                 table["metadata"] = metadata
             elif objects:
                 table["metadata"] = {"resourceVersion": objects[0]["metadata"].get("resourceVersion", "")}
-            return table
-        partial = [partial_metadata(obj) for obj in objects]
+            return _at_version(table, form)
+        partial = [partial_metadata(obj, form) for obj in objects]
         if metadata is None:
+            form.refuse_list(self.resource)
             return partial[0]
         return {
             "kind": "PartialObjectMetadataList",
-            "apiVersion": "meta.k8s.io/v1",
+            "apiVersion": form.api_version,
             "metadata": metadata,
             "items": partial,
         }
 
 
-def partial_metadata(obj: Obj) -> Obj:
+def partial_metadata(obj: Obj, form: Form) -> Obj:
     """Only the metadata of an object."""
-    return {"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": obj["metadata"]}
+    return {"kind": "PartialObjectMetadata", "apiVersion": form.api_version, "metadata": obj["metadata"]}
+
+
+def _at_version(table: Obj, form: Form) -> Obj:
+    """A Table in the version that was asked for; they differ in nothing else."""
+    if form.version != "v1":
+        table["apiVersion"] = form.api_version
+        for row in table["rows"]:
+            if row.get("object", {}).get("kind") == "PartialObjectMetadata":
+                row["object"]["apiVersion"] = form.api_version
+    return table
 
 
 def copy(obj: Obj) -> Obj:

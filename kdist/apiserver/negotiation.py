@@ -6,6 +6,7 @@ import functools
 from dataclasses import dataclass
 
 from kdist.api.errors import NotAcceptable, UnsupportedMediaType
+from kdist.api.resources import Resource
 
 JSON = "application/json"
 YAML = "application/yaml"
@@ -16,42 +17,96 @@ PATCH_TYPES = {
     "application/strategic-merge-patch+json": "strategic",
     "application/apply-patch+yaml": "apply",
 }
-_SERVED = {JSON: JSON, YAML: YAML, "application/*": JSON, "*/*": JSON, "text/yaml": YAML}
+_SERVED = (JSON, YAML)  # the first is what a client gets that takes anything
+_STREAMED = (JSON,)
 _TRANSFORMS = ("Table", "PartialObjectMetadata", "PartialObjectMetadataList")
+_TRANSFORM_VERSIONS = ("v1", "v1beta1")
 
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """How to render objects: a media type, and optionally as what other kind."""
+    """How to render objects: a media type, and optionally as another kind of meta.k8s.io."""
 
     media_type: str = JSON
     kind: str = ""  # Table, PartialObjectMetadata, PartialObjectMetadataList
+    version: str = "v1"  # of that kind's group
+    pretty: bool = False
 
     @property
     def plain(self) -> bool:
         """Whether objects can go out as they lie in the cache."""
-        return self.media_type == JSON and not self.kind
+        return self.media_type == JSON and not self.kind and not self.pretty
+
+    @property
+    def api_version(self) -> str:
+        """The apiVersion of the other kind."""
+        return f"meta.k8s.io/{self.version}"
+
+    def refuse_single(self, resource: Resource) -> None:
+        """NotAcceptable when a list is to be shown as one object's metadata."""
+        if self.kind == "PartialObjectMetadata":
+            shown = _go_type(resource, resource.list_kind)
+            raise NotAcceptable(f"you requested {self.kind}, but the requested object is a list ({shown})")
+
+    def refuse_list(self, resource: Resource) -> None:
+        """NotAcceptable when one object is to be shown as a list of metadata."""
+        if self.kind == "PartialObjectMetadataList":
+            shown = _go_type(resource, resource.kind)
+            raise NotAcceptable(
+                f"you requested {self.kind}, but the requested object is not a list ({shown})"
+            )
 
 
 PLAIN = Form()
 
 
+def _go_type(resource: Resource, kind: str) -> str:
+    """How upstream's messages name a kind."""
+    return f"*{resource.group.partition('.')[0] or 'core'}.{kind}"
+
+
 @functools.lru_cache(maxsize=256)
-def accepted(accept: str, *, stream: bool = False) -> Form:
-    """The form for an Accept header: the first clause that can be served, by quality. NotAcceptable if none."""
+def accepted(accept: str) -> Form:
+    """The form for an Accept header: the first clause that can be served, by quality. NotAcceptable if none.
+
+    Two judges, as upstream: the router wants one clause to name a served type or ``*/*``, whatever its
+    parameters; then the clauses are looked at with their parameters, where ``application/*`` counts, too.
+    """
     if not accept or accept == "*/*":
         return PLAIN
-    clauses = [_clause(part) for part in accept.split(",") if part.strip()]
+    clauses = [_clause(part) for part in accept.split(",")]
+    if not any(media_type in (*_SERVED, "*/*") for _, media_type, _ in clauses):
+        told = f"406: Not Acceptable\n\nAvailable representations: {', '.join(_SERVED)}"
+        raise NotAcceptable(told, details={})
     for _, media_type, parameters in sorted(clauses, key=lambda clause: -clause[0]):
-        form = _form(media_type, parameters, stream)
-        if form is not None:
-            return form
-    raise NotAcceptable(only_served() + (", application/json;stream=watch" if stream else ""))
+        for served in _SERVED:
+            if media_type in (served, "application/*", "*/*"):
+                form = _form(served, parameters)
+                if form is not None:
+                    return form
+    raise NotAcceptable(only_served())
+
+
+def streamed(accept: str) -> Form:
+    """The form of a watch for an Accept header. NotAcceptable when it is one that cannot be streamed."""
+    form = accepted(accept)
+    if form.media_type not in _STREAMED:
+        listed = ", ".join(f"{media_type};stream=watch" for media_type in _STREAMED)
+        raise NotAcceptable(f"only the following media types are accepted: {listed}")
+    return form
+
+
+def of_errors(accept: str) -> str:
+    """The media type of an error: the one that was asked for, JSON when that is none of ours."""
+    try:
+        return accepted(accept).media_type
+    except NotAcceptable:
+        return JSON
 
 
 def only_served() -> str:
     """What to tell a client that accepts nothing of what is there."""
-    return f"only the following media types are accepted: {JSON}, {YAML}"
+    return f"only the following media types are accepted: {', '.join(_SERVED)}"
 
 
 def _clause(text: str) -> tuple[float, str, dict[str, str]]:
@@ -64,16 +119,18 @@ def _clause(text: str) -> tuple[float, str, dict[str, str]]:
     return quality, media_type.lower(), parameters
 
 
-def _form(media_type: str, parameters: dict[str, str], stream: bool) -> Form | None:
-    served = _SERVED.get(media_type)
-    if served is None or (stream and served != JSON):
+def _form(media_type: str, parameters: dict[str, str]) -> Form | None:
+    """A served media type with the parameters of a clause; None when they ask for what is not there."""
+    if (stream := parameters.get("stream")) and (stream != "watch" or media_type not in _STREAMED):
         return None
-    kind = parameters.get("as", "")
-    if not kind:
-        return Form(served)
-    if kind not in _TRANSFORMS or parameters.get("g") != "meta.k8s.io" or parameters.get("v") != "v1":
+    pretty = parameters.get("pretty") == "1"
+    if not parameters.keys() & {"as", "g", "v"}:
+        return Form(media_type, pretty=pretty)
+    kind, version = parameters.get("as", ""), parameters.get("v", "")
+    known = kind in _TRANSFORMS and version in _TRANSFORM_VERSIONS
+    if not known or parameters.get("g") != "meta.k8s.io":
         return None
-    return Form(served, kind)
+    return Form(media_type, kind, version, pretty)
 
 
 def body_type(content_type: str) -> str:

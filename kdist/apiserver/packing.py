@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import zlib
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from isal import isal_zlib
@@ -30,7 +30,6 @@ _HEADER = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"  # no name, no time, unkno
 _LAST_BLOCK = b"\x01\x00\x00\xff\xff"  # empty, stored, final
 _STORED_LIMIT = 0xFFFF  # bytes in a block that is not compressed
 _RAW = -15  # deflate without header and checksum, largest window
-_COMMA = b","
 
 
 def compressor() -> isal_zlib.Compress:
@@ -76,8 +75,11 @@ class _Stream:
 class Packer:
     """The compressed runs of one resource, whose objects go out as they are stored."""
 
-    def __init__(self, kept_limit: int = KEPT_LIMIT) -> None:
-        self._limit = kept_limit
+    def __init__(
+        self, item: Callable[[bytes], bytes | memoryview], between: bytes, *, kept_limit: int = KEPT_LIMIT
+    ) -> None:
+        """``item`` makes a cached body the piece of a list, ``between`` stands between the pieces."""
+        self._item, self._between, self._limit = item, between, kept_limit
         self._kept: OrderedDict[tuple[str, str], _Run] = OrderedDict()
         self._size = 0
 
@@ -94,7 +96,7 @@ class Packer:
         for first, last in _runs(entries):
             run, known = self._run(entries[first:last])
             yield (stream.literal(between) if between else b"") + stream.run(run), not known
-            between = _COMMA
+            between = self._between
         yield stream.literal(tail) + stream.end(), False
 
     def _run(self, entries: Sequence[Entry]) -> tuple[_Run, bool]:
@@ -104,7 +106,7 @@ class Packer:
         if run is not None and run.revisions == revisions:
             self._kept.move_to_end(key)
             return run, True
-        run = _packed(revisions, _COMMA.join([entry.body for entry in entries]))
+        run = _packed(revisions, self._between.join([self._item(entry.body) for entry in entries]))
         self._keep(key, run)
         return run, False
 

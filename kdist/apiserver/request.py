@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -60,10 +61,11 @@ class Request:
         text = self.param(name)
         if not text:
             return None
-        try:
-            return int(text)
-        except ValueError:
-            raise BadRequest(f'unable to parse query parameter {name}: invalid number "{text}"') from None
+        if not re.fullmatch(r"[-+]?[0-9]+", text):
+            raise BadRequest(f'strconv.ParseInt: parsing "{text}": invalid syntax')
+        if not -(1 << 63) <= int(text[:30]) < 1 << 63:
+            raise BadRequest(f'strconv.ParseInt: parsing "{text}": value out of range')
+        return int(text)
 
     @property
     def pretty(self) -> bool:

@@ -35,15 +35,15 @@ def route(resource: Resource, info: RequestInfo) -> Handler | None:
         if info.name_in_path:
             return None
         if info.verb not in ("list", "watch"):
-            raise _not_allowed()
+            raise not_allowed()
     if info.subresource:
         return _subresource(resource, info)
     if info.name_in_path if info.verb == "create" else not info.name and info.verb in _NEED_A_NAME:
-        raise _not_allowed()
+        raise not_allowed()
     special = subresources.VIRTUAL.get((resource.group, resource.plural))
     handler = (special or _RESOURCE).get(info.verb)
     if handler is None or info.verb not in resource.verbs:
-        raise _not_allowed()
+        raise not_allowed()
     return handler
 
 
@@ -53,9 +53,10 @@ def _subresource(resource: Resource, info: RequestInfo) -> Handler | None:
         return None
     handlers = subresources.HANDLERS.get(info.subresource, _VIEW)
     if info.verb not in handlers or (info.verb and info.verb not in subresource.verbs):
-        raise _not_allowed()
+        raise not_allowed()
     return handlers[info.verb]
 
 
-def _not_allowed() -> MethodNotAllowed:
-    return MethodNotAllowed("the server does not allow this method on the requested resource")
+def not_allowed() -> MethodNotAllowed:
+    """The answer to a verb that a path does not have."""
+    return MethodNotAllowed("the server does not allow this method on the requested resource", details={})

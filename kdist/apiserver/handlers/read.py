@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
+from collections.abc import Sequence
 
 import orjson
 
@@ -11,8 +10,11 @@ from kdist.api import errors
 from kdist.api.errors import BadRequest, Cause, Expired
 from kdist.api.meta import Obj
 from kdist.apiserver import answers
+from kdist.apiserver.answers import Items
 from kdist.apiserver.call import Call
-from kdist.apiserver.handlers import selection
+from kdist.apiserver.handlers import listoptions, paging, selection
+from kdist.apiserver.handlers.listoptions import ListOptions
+from kdist.apiserver.handlers.paging import Page
 from kdist.apiserver.handlers.selection import Selection
 from kdist.apiserver.store import storage_errors
 from kdist.storage import body as bodies
@@ -34,18 +36,10 @@ async def get(call: Call) -> None:
 
 async def list_(call: Call) -> None:
     """A collection, whole or in pages."""
-    selected = selection.of(call)
-    limit = call.request.number("limit") or 0
-    token = call.request.param("continue")
-    if token:
-        entries, revision, start = await _continued(call, selected, token)
-    else:
-        entries, revision = await _first(call, selected)
-        start = ""
-    if selected.of_served:
-        entries = await call.store.served_entries(entries)
-    page = _Page.cut(entries, selected, limit, start)
-    await _send_list(call, page, revision)
+    selected, options = selection.of(call), listoptions.of_list(call.request)
+    call.form.refuse_single(call.resource)
+    page, revision = await (_continued if options.token else _first)(call, selected, options)
+    await _send_list(call, selected, page, revision)
 
 
 async def cache_at_least(call: Call, version: str) -> WatchCache:
@@ -74,28 +68,51 @@ def parse_version(text: str) -> int:
     return int(text)
 
 
-async def _first(call: Call, selected: Selection) -> tuple[list[Entry], int]:
-    version, match = call.request.param("resourceVersion"), call.request.param("resourceVersionMatch")
-    _check_match(version, match)
-    exact = match == "Exact" or (not match and version not in ("", "0") and bool(call.request.param("limit")))
-    cache = await cache_at_least(call, version)
-    if exact:
-        revision = parse_version(version)
-        return await _entries_at(call, cache, selected, revision), revision
-    return selected.candidates(cache), cache.revision
+async def _first(call: Call, selected: Selection, options: ListOptions) -> tuple[Page, int]:
+    cache = await cache_at_least(call, options.version)
+    if options.is_exact:
+        revision = parse_version(options.version)
+        entries = await _entries_at(call, cache, selected, revision)
+        return await _cut(call, selected, entries, options.limit), revision
+    limit = 0 if options.version == "0" else options.limit  # as upstream: any state will do, so all of it
+    return await _newest(call, selected, cache, limit), cache.revision
 
 
-def _check_match(version: str, match: str) -> None:
-    told, reason = "", "FieldValueForbidden"
-    if match not in ("", "Exact", "NotOlderThan"):
-        told = f'Unsupported value: "{match}": supported values: "Exact", "NotOlderThan", ""'
-        reason = "FieldValueNotSupported"
-    elif match and not version:
-        told = "Forbidden: resourceVersionMatch is forbidden unless resourceVersion is provided"
-    elif match == "Exact" and version == "0":
-        told = 'Forbidden: resourceVersionMatch "exact" is forbidden for resourceVersion "0"'
-    if told:
-        raise errors.invalid("meta.k8s.io", "ListOptions", "", [Cause("resourceVersionMatch", told, reason)])
+async def _continued(call: Call, selected: Selection, options: ListOptions) -> tuple[Page, int]:
+    if options.version not in ("", "0"):
+        raise BadRequest("specifying resource version is not allowed when using continue")
+    revision, start = paging.decode_continue(options.token)
+    cache = await call.store.fresh_cache()
+    after = _base(cache, selected) + start.removesuffix("\0")
+    if revision == paging.NEWEST:  # the client accepted an inconsistent continuation
+        return await _newest(call, selected, cache, options.limit, after=after), cache.revision
+    try:
+        entries = await _entries_at(call, cache, selected, revision)
+    except Expired as error:
+        raise paging.expired(start) from error
+    rest = [entry for entry in entries if entry.key > after]
+    return await _cut(call, selected, rest, options.limit), revision
+
+
+async def _newest(call: Call, selected: Selection, cache: WatchCache, limit: int, *, after: str = "") -> Page:
+    """A page of the cache as it is; without a selection the rest is not even looked at."""
+    if limit and selected.matches is None and not selected.of_served and selected.is_range:
+        entries, remaining = cache.page(selected.scope, after, limit)
+        last = entries[-1].key if remaining else ""
+        return Page(entries, last, remaining or None, whole=True)
+    entries = selected.candidates(cache)
+    return await _cut(call, selected, [e for e in entries if e.key > after] if after else entries, limit)
+
+
+async def _cut(call: Call, selected: Selection, entries: list[Entry], limit: int) -> Page:
+    if selected.of_served:
+        entries = await call.store.served_entries(entries)
+    return Page.cut(entries, selected, limit)
+
+
+def _base(cache: WatchCache, selected: Selection) -> str:
+    """The key prefix of what is listed."""
+    return cache.prefix + selected.range
 
 
 async def _entries_at(call: Call, cache: WatchCache, selected: Selection, revision: int) -> list[Entry]:
@@ -117,91 +134,38 @@ def _entry(call: Call, kv: KeyValue) -> Entry:
     return Entry(kv.key, body, kv.revision, labels, call.store.strategy.fields(obj))
 
 
-# ----- pages
+# ----- answers
 
 
-async def _continued(call: Call, selected: Selection, token: str) -> tuple[list[Entry], int, str]:
-    if call.request.param("resourceVersion") not in ("", "0"):
-        raise BadRequest("specifying resource version is not allowed when using continue")
-    revision, start = decode_continue(token)
-    cache = await call.store.fresh_cache()
-    if revision < 0:  # the client accepted an inconsistent continuation
-        return selected.candidates(cache), cache.revision, start
-    try:
-        return await _entries_at(call, cache, selected, revision), revision, start
-    except Expired as error:
-        raise _expired_continue(start) from error
-
-
-def encode_continue(revision: int, start: str) -> str:
-    """The opaque token that goes on after key ``start`` as of ``revision`` (-1: as of whenever)."""
-    token = orjson.dumps({"v": "meta.k8s.io/v1", "rv": revision, "start": start})
-    return base64.urlsafe_b64encode(token).decode().rstrip("=")
-
-
-def decode_continue(token: str) -> tuple[int, str]:
-    """(revision, start) of a token. BadRequest when it is none of ours."""
-    try:
-        value = orjson.loads(base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)))
-        return int(value["rv"]), str(value["start"])
-    except (binascii.Error, ValueError, KeyError, TypeError) as error:
-        raise BadRequest(f"continue key is not valid: {error}") from error
-
-
-def _expired_continue(start: str) -> Expired:
-    error = Expired(
-        "The provided continue parameter is too old to display a consistent list result. You can start a new "
-        "list without the continue parameter, or use the continue token in this response to retrieve the "
-        "remainder of the results. Continuing with the provided token results in an inconsistent list - objects "
-        "that were created, modified, or deleted between the time the first chunk was returned and now may show "
-        "up in the list."
-    )
-    error.metadata = {"continue": encode_continue(-1, start)}
-    return error
-
-
-class _Page:
-    """One page of a list: its entries, the key to go on after, and how many remain (None: unknown).
-
-    ``whole`` says that nothing was selected: neighbours in the page are neighbours in storage.
-    """
-
-    def __init__(self, entries: list[Entry], last: str, remaining: int | None, *, whole: bool) -> None:
-        self.entries, self.last, self.remaining, self.whole = entries, last, remaining, whole
-
-    @classmethod
-    def cut(cls, entries: list[Entry], selected: Selection, limit: int, start: str) -> _Page:
-        """The first ``limit`` matching entries after ``start``."""
-        if start:
-            entries = [e for e in entries if e.key > start]
-        matching, whole = selected.select(entries), selected.matches is None
-        if not limit or len(matching) <= limit:
-            return cls(matching, "", None, whole=whole)
-        kept = matching[:limit]
-        return cls(kept, kept[-1].key, len(matching) - limit if whole else None, whole=whole)
-
-
-async def _send_list(call: Call, page: _Page, revision: int) -> None:
+async def _send_list(call: Call, selected: Selection, page: Page, revision: int) -> None:
     metadata: Obj = {"resourceVersion": str(revision)}
     if page.last:
-        metadata["continue"] = encode_continue(revision, page.last)
+        metadata["continue"] = page.token(revision, call.resource.storage_prefix + selected.range)
         if page.remaining is not None:
             metadata["remainingItemCount"] = page.remaining
     form, store = call.form, call.store
     if not form.plain or call.request.pretty:
         objects = await store.objects([entry.body for entry in page.entries])
         rendered = (
-            call.transform(objects, form, metadata) if form.kind else list_object(call, objects, metadata)
+            call.transform(objects, form, metadata)
+            if form.kind
+            else list_object(call, [store.item_of(obj) for obj in objects], metadata)
         )
         await answers.send_object(call.request, call.send, rendered, form)
         return
-    head, bodies = _list_head(call, metadata), [entry.body for entry in page.entries]
-    if store.converts:
-        bodies = list(await store.bodies_of(bodies))
-    elif page.whole and sum(map(len, bodies)) > answers.GZIP_FROM and answers.accepts_gzip(call.request):
-        await answers.send_packed(call.request, call.send, store.packer.pack(head, page.entries, _LIST_TAIL))
+    await _send_plain(call, page, _list_head(call, metadata))
+
+
+async def _send_plain(call: Call, page: Page, head: bytes) -> None:
+    request, store = call.request, call.store
+    cached: Sequence[bytes] = [entry.body for entry in page.entries]
+    if page.entries:
+        head += b"{"
+    if not store.converts and page.whole and answers.is_packed(request, sum(map(len, cached))):
+        await answers.send_packed(request, call.send, store.packer.pack(head, page.entries, _LIST_TAIL))
         return
-    await answers.send_list(call.request, call.send, head, bodies, _LIST_TAIL)
+    items = Items([store.item(body) for body in await store.bodies_of(cached)], store.between)
+    await answers.send_list(request, call.send, head, items, _LIST_TAIL)
 
 
 _LIST_TAIL = b"]}\n"

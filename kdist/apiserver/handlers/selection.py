@@ -34,13 +34,23 @@ class Selection:
     of_served: bool = False
     having: tuple[Term, tuple[str, ...]] | None = None
 
+    @property
+    def is_range(self) -> bool:
+        """Whether more than one object can be meant."""
+        return not self.scope or self.scope.endswith("/")
+
+    @property
+    def range(self) -> str:
+        """The scope that keys of a list are relative to: everything, or a namespace."""
+        return self.scope if self.is_range else self.scope[: self.scope.rfind("/") + 1]
+
     def select(self, entries: list[Entry]) -> list[Entry]:
         """The entries that match, in order."""
         return entries if self.matches is None else [e for e in entries if self.matches(e)]
 
     def candidates(self, cache: WatchCache) -> list[Entry]:
         """The entries within the scope, in order."""
-        if self.scope and not self.scope.endswith("/"):
+        if not self.is_range:
             entry = cache.get(cache.prefix + self.scope)
             if isinstance(entry, BrokenEntry):  # it has no fields to match by
                 raise Unreadable(entry.key, entry.error)

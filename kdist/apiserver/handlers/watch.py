@@ -35,7 +35,7 @@ Push = Callable[[bytes], bool]
 async def watch(call: Call) -> None:
     """Stream changes until the timeout, the client's going, or the server's stop."""
     selected = selection.of(call)
-    form = negotiation.accepted(call.request.header(b"accept"), stream=True)
+    form = negotiation.streamed(call.request.header(b"accept"))
     encode = None if form.kind == "" and not call.store.converts else _encoder(call, form)
     initial = _sends_initial_events(call)
     version = call.request.param("resourceVersion")
@@ -290,7 +290,7 @@ def _encoder(call: Call, form: negotiation.Form) -> Encode:
                 obj["columnDefinitions"] = None
             columns_sent = True
         elif form.kind:
-            obj = partial_metadata(obj)
+            obj = partial_metadata(obj, form)
         return watch_frame(event_type, orjson.dumps(obj))
 
     return encode
