@@ -1,156 +1,347 @@
-"""Judge the definitions themselves: schemas are structural, and all that they say makes sense."""
+"""Judge the definitions themselves: names, versions, conversion, schemas, columns, subresources.
+
+What all versions have in common is told once, at the place where upstream's internal form has it
+(``spec.validation``, ``spec.subresources``, ...): a definition with one version always is such.
+"""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import urlsplit
 
+from kdist.api import meta
 from kdist.api.errors import Cause
 from kdist.api.meta import Obj
-from kdist.apiserver.crd import jsonpath, values
+from kdist.apiserver.crd import defaults, jsonpath, keywords, structural
 from kdist.apiserver.crd.definition import INT_OR_STRING, document_of
 from kdist.apiserver.crd.shaping import PRESERVE
-from kdist.apiserver.validation import causes
+from kdist.apiserver.validation import causes, names
 
-_TYPES = ("array", "boolean", "integer", "number", "object", "string")
-_LOGICAL = ("allOf", "anyOf", "oneOf")
-# Keywords that belong to the structure, not to the value validation of logical junctors.
-_STRUCTURAL = (
-    "type",
-    "default",
-    "additionalProperties",
-    "nullable",
-    PRESERVE,
-    "x-kubernetes-embedded-resource",
-)
+_COLUMN_TYPES = ("boolean", "date", "integer", "number", "string")
+_COLUMN_FORMATS = (
+    "byte", "date", "date-time", "double", "float", "int32", "int64", "password",
+)  # fmt: skip
+_SELECTABLE_TYPES = ("string", "boolean", "integer")
+_SELECTABLE_LIMIT = 8
+_REVIEW_VERSIONS = ("v1", "v1beta1")
+_MIXED_CASE = "may have mixed case, but should otherwise match: "
+# What a schema may say at its root beside a status that is validated by itself.
+_ROOT_WORDS = frozenset(
+    {
+        "description", "type", "format", "title", "maximum", "exclusiveMaximum", "minimum", "exclusiveMinimum",
+        "maxLength", "minLength", "pattern", "maxItems", "minItems", "uniqueItems", "multipleOf", "required",
+        "items", "properties", "externalDocs", "example", PRESERVE, "x-kubernetes-validations",
+    }
+)  # fmt: skip
+_WARNING_LIMIT = 256
 
 
 def check(spec: Obj) -> list[Cause]:
-    """Everything wrong with the schemas and columns of a definition's versions."""
+    """Everything wrong with a definition's spec, its schemas' rules (CEL) apart."""
     return list(_check(spec))
 
 
 def _check(spec: Obj) -> Iterator[Cause]:
     versions = spec.get("versions") or []
+    yield from _group(spec.get("group") or "")
+    scope = spec.get("scope") or ""
+    if not scope:
+        yield causes.required("spec.scope")
+    elif scope not in ("Cluster", "Namespaced"):
+        yield causes.not_supported("spec.scope", scope, ("Cluster", "Namespaced"))
+    yield from _versions(versions)
+    yield from check_names(spec.get("names") or {}, "spec.names", complete=True)
+    yield from _conversion(spec.get("conversion") or {}, "spec.conversion")
     if spec.get("preserveUnknownFields"):
         told = f"cannot set to true, set {PRESERVE} to true in spec.versions[*].schema instead"
         yield causes.invalid("spec.preserveUnknownFields", True, told)
-    documents = [document_of(version) for version in versions]
-    if documents and all(d == documents[0] for d in documents):  # one schema for all is told once
-        yield from _root(documents[0], "spec.validation.openAPIV3Schema")
-    else:
-        for at, document in enumerate(documents):
-            yield from _root(document, f"spec.versions[{at}].schema.openAPIV3Schema")
+    for path, version in places(versions, "schema", "spec.validation"):
+        yield from _schema(version, f"{path}.openAPIV3Schema")
+    for path, version in places(versions, "subresources", "spec.subresources"):
+        yield from _scale((version.get("subresources") or {}).get("scale"), f"{path}.scale")
+    for path, version in places(versions, "additionalPrinterColumns", "spec.additionalPrinterColumns"):
+        for at, column in enumerate(version.get("additionalPrinterColumns") or ()):
+            yield from _column(column, f"{path}[{at}]")
+    for path, version in places(versions, "selectableFields", "spec.selectableFields"):
+        yield from _selectable(version, path)
+
+
+def places(versions: list[Obj], field: str, common: str) -> Iterator[tuple[str, Obj]]:
+    """(path, version) of every version's ``field``; a field that is the same in all versions is one of the spec."""
+    if versions and all(v.get(field) == versions[0].get(field) for v in versions):
+        yield common, versions[0]
+        return
     for at, version in enumerate(versions):
-        yield from _columns(version, f"spec.versions[{at}]")
+        yield f"spec.versions[{at}].{field}", version
 
 
-def _columns(version: Obj, path: str) -> Iterator[Cause]:
-    for at, column in enumerate(version.get("additionalPrinterColumns") or ()):
-        try:
-            jsonpath.parse(column.get("jsonPath") or "")
-        except ValueError as error:
-            where = f"{path}.additionalPrinterColumns[{at}].jsonPath"
-            yield causes.invalid(where, column.get("jsonPath"), str(error))
+def _group(group: str) -> Iterator[Cause]:
+    if not group:
+        yield causes.required("spec.group")
+    elif told := names.dns_subdomain(group):
+        yield causes.invalid("spec.group", group, ",".join(told))
+    elif "." not in group:
+        yield causes.invalid("spec.group", group, "should be a domain with at least one dot")
 
 
-def _root(document: Obj, path: str) -> Iterator[Cause]:
+def _versions(versions: list[Obj]) -> Iterator[Cause]:
+    listed = [v.get("name") or "" for v in versions]
+    for at, version in enumerate(versions):
+        path = f"spec.versions[{at}]"
+        if told := names.dns_1035_label(listed[at]):
+            yield causes.invalid(f"{path}.name", listed[at], ",".join(told))
+            if at == 0:  # upstream's internal form has the first version twice
+                yield causes.invalid("spec.version", listed[at], ",".join(told))
+        if not meta.get(version, "schema.openAPIV3Schema"):
+            yield causes.required(f"{path}.schema.openAPIV3Schema", "schemas are required")
+        yield from _deprecation(version, f"{path}.deprecationWarning")
+    if len(set(listed)) != len(listed):
+        yield causes.invalid("spec.versions", listed, "must contain unique version names")
+    if sum(bool(v.get("storage")) for v in versions) != 1:
+        told_once = "must have exactly one version marked as storage version"
+        yield causes.invalid("spec.versions", listed, told_once)
+
+
+def _deprecation(version: Obj, path: str) -> Iterator[Cause]:
+    warning = version.get("deprecationWarning")
+    if warning is None:
+        return
+    if not version.get("deprecated"):
+        yield causes.invalid(path, warning, "can only be set for deprecated versions")
+        return
+    if len(warning.encode()) > _WARNING_LIMIT:
+        yield causes.invalid(path, warning, f"must be <= {_WARNING_LIMIT} characters long")
+    if not warning:
+        yield causes.invalid(path, warning, "must not be an empty string")
+    at = next((i for i, c in enumerate(warning) if not c.isprintable()), -1)
+    if at >= 0:
+        told = f"must only contain printable UTF-8 characters; non-printable character found at index {at}"
+        yield causes.invalid(path, warning, told)
+
+
+def check_names(given: Obj, path: str, *, complete: bool) -> Iterator[Cause]:
+    """What is wrong with names; ``complete`` ones have to be there."""
+    for field in ("plural", "singular", "kind", "listKind"):
+        name = given.get(field) or ""
+        if not name:
+            if complete:
+                yield causes.required(f"{path}.{field}")
+            continue
+        mixed = field.lower().endswith("kind")
+        if told := names.dns_1035_label(name.lower() if mixed else name):
+            yield causes.invalid(f"{path}.{field}", name, (_MIXED_CASE if mixed else "") + ",".join(told))
+    for field in ("shortNames", "categories"):
+        for at, name in enumerate(given.get(field) or ()):
+            if told := names.dns_1035_label(name):
+                yield causes.invalid(f"{path}.{field}[{at}]", name, ",".join(told))
+    if given.get("kind") and given.get("kind") == given.get("listKind"):
+        told_once = "kind and listKind may not be the same"
+        yield causes.invalid(f"{path}.listKind", given["listKind"], told_once)
+
+
+def check_status(crd: Obj) -> list[Cause]:
+    """What is wrong with the versions that objects may be stored in."""
+    stored = meta.get(crd, "status.storedVersions", [])
+    versions = crd["spec"].get("versions") or []
+    if not stored:
+        told = "must have at least one stored version"
+        return [causes.invalid("status.storedVersions", stored, told)]
+    listed = {v.get("name") for v in versions}
+    missing = [
+        causes.invalid("status.storedVersions", stored, f"must have the storage version {v['name']}")
+        for v in versions
+        if v.get("storage") and v.get("name") not in stored
+    ]
+    return missing + [
+        causes.invalid(f"status.storedVersions[{at}]", name, "must appear in spec.versions")
+        for at, name in enumerate(stored)
+        if name not in listed
+    ]
+
+
+# ----- conversion
+
+
+def _conversion(conversion: Obj, path: str) -> Iterator[Cause]:
+    strategy = conversion.get("strategy") or ""
+    if not strategy:
+        yield causes.required(f"{path}.strategy")
+    elif strategy not in ("None", "Webhook"):
+        yield causes.not_supported(f"{path}.strategy", strategy, ("None", "Webhook"))
+    webhook = conversion.get("webhook")
+    if strategy == "Webhook":
+        yield from _client((webhook or {}).get("clientConfig"), f"{path}.webhookClientConfig")
+        listed = (webhook or {}).get("conversionReviewVersions") or []
+        yield from _review_versions(listed, f"{path}.conversionReviewVersions")
+    elif webhook:
+        told = "should not be set when strategy is not set to Webhook"
+        for given, field in (("clientConfig", "webhookClientConfig"), ("conversionReviewVersions",) * 2):
+            if webhook.get(given):
+                yield causes.forbidden(f"{path}.{field}", told)
+
+
+def _client(client: Obj | None, path: str) -> Iterator[Cause]:
+    if client is None:
+        yield causes.required(path, "required when strategy is set to Webhook")
+        return
+    url, service = client.get("url"), client.get("service")
+    if (url is None) is (service is None):
+        yield causes.required(path, "exactly one of url or service is required")
+    elif url is not None:
+        yield from _url(url, f"{path}.url")
+    elif service is not None:
+        yield from _service(service, f"{path}.service")
+
+
+def _url(url: str, path: str) -> Iterator[Cause]:
+    form = "; desired format: https://host[/path]"
+    try:
+        parts = urlsplit(url)
+    except ValueError as error:
+        yield causes.required(path, f"url must be a valid URL: {error}{form}")
+        return
+    if parts.scheme != "https":
+        yield causes.invalid(path, parts.scheme, f"'https' is the only allowed URL scheme{form}")
+    if not parts.netloc:
+        yield causes.invalid(path, parts.netloc, f"host must be specified{form}")
+    if parts.username is not None or parts.password is not None:
+        yield causes.invalid(path, parts.username, "user information is not permitted in the URL")
+    for part, told in ((parts.fragment, "fragments are"), (parts.query, "query parameters are")):
+        if part:
+            yield causes.invalid(path, part, f"{told} not permitted in the URL")
+
+
+def _service(service: Obj, path: str) -> Iterator[Cause]:
+    for field in ("name", "namespace"):
+        if not service.get(field):
+            yield causes.required(f"{path}.{field}", f"service {field} is required")
+    for told in names.port_number(service.get("port", 443)):
+        yield causes.invalid(f"{path}.port", service["port"], f"port is not valid: {told}")
+    where = service.get("path")
+    if where and not where.startswith("/"):
+        yield causes.invalid(f"{path}.path", where, "must start with a '/'")
+
+
+def _review_versions(listed: list[str], path: str) -> Iterator[Cause]:
+    if not listed:
+        yield causes.required(path)
+        return
+    for at, version in enumerate(listed):
+        if version in listed[:at]:
+            yield causes.invalid(f"{path}[{at}]", version, "duplicate version")
+            continue
+        for told in names.dns_1035_label(version):
+            yield causes.invalid(f"{path}[{at}]", version, told)
+    if not set(listed) & set(_REVIEW_VERSIONS):
+        yield causes.invalid(path, listed, f"must include at least one of {', '.join(_REVIEW_VERSIONS)}")
+
+
+# ----- schemas
+
+
+def _schema(version: Obj, path: str) -> Iterator[Cause]:
+    document = document_of(version)
     if not document:
         return
-    kind = document.get("type")
+    if "status" in (version.get("subresources") or {}):
+        yield from _beside_status(document, path)
+    if document.get("nullable"):
+        yield causes.forbidden(f"{path}.nullable", "nullable cannot be true at the root")
+    found = structural.check(document, path) or defaults.check(document, path)
+    yield from found
+    yield from keywords.check(document, path)
+
+
+def _beside_status(document: Obj, path: str) -> Iterator[Cause]:
+    where = "if the status subresource is enabled"
+    if document.get("type") != "object":
+        told = f'only "object" is allowed as the type at the root of the schema {where}'
+        yield causes.invalid(f"{path}.type", document.get("type") or "", told)
+    if document.keys() - _ROOT_WORDS:
+        told = f"only {sorted(_ROOT_WORDS)} fields are allowed at the root of the schema {where}"
+        yield causes.invalid(path, sorted(document.keys()), told)
+
+
+# ----- subresources, columns, selectable fields
+
+
+def _scale(scale: Obj | None, path: str) -> Iterator[Cause]:
+    if scale is None:
+        return
+    for field, roots in (("specReplicasPath", (".spec.",)), ("statusReplicasPath", (".status.",))):
+        given = scale.get(field) or ""
+        if not given:
+            yield causes.required(f"{path}.{field}")
+        else:
+            yield from _below(given, f"{path}.{field}", roots, f"should be a json path under {roots[0][:-1]}")
+    if selector := scale.get("labelSelectorPath"):
+        told = "should be a json path under either .spec or .status"
+        yield from _below(selector, f"{path}.labelSelectorPath", (".spec.", ".status."), told)
+
+
+def _below(given: str, path: str, roots: tuple[str, ...], told: str) -> Iterator[Cause]:
+    if not given.startswith("."):
+        yield causes.invalid(path, given, "must be a simple json path starting with .")
+    elif not given.startswith(roots):
+        yield causes.invalid(path, given, told)
+
+
+def _column(column: Obj, path: str) -> Iterator[Cause]:
+    if not column.get("name"):
+        yield causes.required(f"{path}.name")
+    kind, known = column.get("type") or "", f"must be one of {','.join(_COLUMN_TYPES)}"
     if not kind:
-        yield causes.required(f"{path}.type", "must not be empty at the root")
-    elif kind != "object":
-        yield causes.invalid(f"{path}.type", kind, "must be object at the root")
-    yield from _below(document, path)
-
-
-def _node(schema: Obj, path: str, role: str) -> Iterator[Cause]:
-    if not schema.get("type") and not schema.get(INT_OR_STRING) and not schema.get(PRESERVE):
-        yield causes.required(f"{path}.type", f"must not be empty for specified {role}")
-    yield from _below(schema, path)
-
-
-def _below(schema: Obj, path: str) -> Iterator[Cause]:
-    yield from _keywords(schema, path)
-    yield from _lists(schema, path)
-    yield from _default(schema, path)
-    for field, child in (schema.get("properties") or {}).items():
-        yield from _node(child, f"{path}.properties[{field}]", "object fields")
-    if isinstance(schema.get("additionalProperties"), dict):
-        yield from _node(schema["additionalProperties"], f"{path}.additionalProperties", "object fields")
-    if isinstance(schema.get("items"), dict):
-        yield from _node(schema["items"], f"{path}.items", "array items")
-    for word in _LOGICAL:
-        for at, part in enumerate(schema.get(word) or ()):
-            yield from _junctor(part, f"{path}.{word}[{at}]", allowed=bool(schema.get(INT_OR_STRING)))
-    if schema.get("not"):
-        yield from _junctor(schema["not"], f"{path}.not")
-
-
-def _keywords(schema: Obj, path: str) -> Iterator[Cause]:
-    kind = schema.get("type")
-    if kind and kind not in _TYPES:
-        yield causes.not_supported(f"{path}.type", kind, _TYPES)
-    if schema.get("$ref"):
-        yield causes.forbidden(f"{path}.$ref", "$ref is not supported")
-    if schema.get("uniqueItems"):
-        told = "uniqueItems cannot be set to true since the runtime complexity becomes quadratic"
-        yield causes.forbidden(f"{path}.uniqueItems", told)
-    if schema.get("additionalProperties") is False:
-        yield causes.forbidden(f"{path}.additionalProperties", "additionalProperties cannot be set to false")
-    if schema.get("additionalProperties") and schema.get("properties"):
-        told = "additionalProperties and properties are mutual exclusive"
-        yield causes.forbidden(f"{path}.additionalProperties", told)
-    if schema.get(PRESERVE) is False:
-        yield causes.invalid(f"{path}.{PRESERVE}", False, "must be true or undefined")
-    if schema.get("pattern"):
+        yield causes.required(f"{path}.type", known)
+    elif kind not in _COLUMN_TYPES:
+        yield causes.invalid(f"{path}.type", kind, known)
+    if column.get("format") and column["format"] not in _COLUMN_FORMATS:
+        told = f"must be one of {','.join(_COLUMN_FORMATS)}"
+        yield causes.invalid(f"{path}.format", column["format"], told)
+    given, where = column.get("jsonPath") or "", f"{path}.JSONPath"
+    if not given:
+        yield causes.required(where)
+    elif not given.startswith("."):
+        yield causes.invalid(where, given, "must be a simple json path starting with .")
+    else:
         try:
-            re.compile(schema["pattern"])
-        except re.error as error:
-            told = f"must be a valid regular expression, but isn't: {error}"
-            yield causes.invalid(f"{path}.pattern", schema["pattern"], told)
+            jsonpath.parse(given)
+        except ValueError as error:
+            yield causes.invalid(where, given, str(error))
 
 
-def _lists(schema: Obj, path: str) -> Iterator[Cause]:
-    if schema.get("type") == "array" and not isinstance(schema.get("items"), dict):
-        yield causes.required(f"{path}.items", "must be specified")
-    kind, where = schema.get("x-kubernetes-list-type"), f"{path}.x-kubernetes-list-type"
-    if kind is None:
-        return
-    if kind not in ("atomic", "map", "set"):
-        yield causes.not_supported(where, kind, ("atomic", "map", "set"))
-    if schema.get("type") != "array":
-        yield causes.invalid(
-            f"{path}.type", schema.get("type", ""), "must be array if x-kubernetes-list-type is specified"
-        )
-    keys = schema.get("x-kubernetes-list-map-keys") or []
-    if kind != "map":
-        return
-    if not keys:
-        told = "must not be empty if x-kubernetes-list-type is map"
-        yield causes.required(f"{path}.x-kubernetes-list-map-keys", told)
-    known: dict[str, Any] = (schema.get("items") or {}).get("properties") or {}
-    for at, key in enumerate(keys):
-        if key not in known:
-            told = "entries must all be names of item properties"
-            yield causes.invalid(f"{path}.x-kubernetes-list-map-keys[{at}]", key, told)
+def _selectable(version: Obj, path: str) -> Iterator[Cause]:
+    seen: set[str] = set()
+    for at, row in enumerate(version.get("selectableFields") or ()):
+        given, where = row.get("jsonPath") or "", f"{path}[{at}].jsonPath"
+        if not given:
+            yield causes.required(where)
+            continue
+        found = _schema_at(document_of(version), given)
+        if isinstance(found, str):
+            yield causes.invalid(where, given, f"is an invalid path: {found}")
+            continue
+        if given.startswith(".metadata"):
+            yield causes.invalid(where, given, "must not point to fields in metadata")
+        if found.get("type") not in _SELECTABLE_TYPES or found.get(INT_OR_STRING):
+            told = "must point to a field of type string, boolean or integer. "
+            told += "Enum string fields and strings with formats are allowed."
+            yield causes.invalid(where, given, told)
+        if given in seen:
+            yield causes.duplicate(where, given)
+        seen.add(given)
+    if len(seen) > _SELECTABLE_LIMIT:
+        yield causes.too_many(path, len(seen), _SELECTABLE_LIMIT)
 
 
-def _default(schema: Obj, path: str) -> Iterator[Cause]:
-    if "default" in schema:
-        yield from values.check(schema["default"], schema, f"{path}.default")
-
-
-def _junctor(schema: Obj, path: str, *, allowed: bool = False) -> Iterator[Cause]:
-    """Value validation only; the types of an int-or-string's two branches are its idiom."""
-    for word in _STRUCTURAL:
-        if word in schema and not (allowed and word == "type"):
-            state = "undefined" if word == "default" else "empty"
-            yield causes.forbidden(f"{path}.{word}", f"must be {state} to be structural")
-    for field, child in (schema.get("properties") or {}).items():
-        yield from _junctor(child, f"{path}.properties[{field}]")
-    for word in _LOGICAL:
-        for at, part in enumerate(schema.get(word) or ()):
-            yield from _junctor(part, f"{path}.{word}[{at}]", allowed=allowed)
+def _schema_at(document: Obj, path: str) -> Any:
+    """The schema of the field at a path of field names; a text says why there is none."""
+    if not path.startswith("."):
+        return "expected a path that begins with a dot"
+    node = document
+    for step in path[1:].split("."):
+        child = (node.get("properties") or {}).get(step)
+        if child is None:
+            return "does not refer to a valid field"
+        node = child
+    return node

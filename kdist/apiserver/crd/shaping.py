@@ -35,6 +35,11 @@ def prune(obj: Obj, document: Obj) -> Pruned:
     return found
 
 
+def prune_value(value: Any, schema: Obj) -> None:
+    """Remove what a schema does not know from a value that is no whole object, in place."""
+    _prune(value, schema, "", Pruned())
+
+
 def _prune(value: Any, schema: Obj, path: str, found: Pruned) -> None:
     if isinstance(value, list):
         items = schema.get("items") or {}

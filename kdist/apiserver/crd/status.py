@@ -6,6 +6,7 @@ from copy import deepcopy
 
 from kdist.api import meta
 from kdist.api.meta import Obj
+from kdist.apiserver.crd import approval
 from kdist.apiserver.crd.definition import condition
 
 
@@ -30,6 +31,8 @@ def plan(crd: Obj, everyone: list[Obj]) -> Obj:
         _set(
             conditions, "Established", "True", "InitialNamesAccepted", "the initial names have been accepted"
         )
+    if approval.is_protected(crd["spec"]["group"]):
+        _set(conditions, approval.CONDITION, *approval.verdict(crd))
     if meta.is_deleting(crd):
         told = "CustomResource deletion is in progress"
         _set(conditions, "Terminating", "True", "InstanceDeletionInProgress", told)

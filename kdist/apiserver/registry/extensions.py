@@ -105,13 +105,14 @@ class CustomResourceDefinitionStrategy(Strategy):
         spec = obj.setdefault("spec", {})
         crd_names = spec.setdefault("names", {})
         kind = crd_names.get("kind") or ""
-        fill(crd_names, singular=kind.lower(), listKind=f"{kind}List")
+        if kind:
+            fill(crd_names, singular=kind.lower(), listKind=f"{kind}List")
         fill(spec, conversion={"strategy": "None"})
 
     def prepare_create(self, obj: Obj) -> None:
         """Nothing is accepted yet; the storage version is known."""
         super().prepare_create(obj)
-        stored = [v["name"] for v in meta.get(obj, "spec.versions", []) if v.get("storage")]
+        stored = [v["name"] for v in meta.get(obj, "spec.versions", []) if v.get("storage")][:1]
         obj["status"] = {
             "conditions": [],
             "acceptedNames": {"plural": "", "kind": ""},
@@ -127,26 +128,22 @@ class CustomResourceDefinitionStrategy(Strategy):
                 stored.append(version["name"])
 
     def check(self, obj: Obj) -> list[Cause]:
-        """The name is PLURAL.GROUP; exactly one version is stored, each has a schema."""
+        """The name is PLURAL.GROUP, everything the definition says makes sense."""
+        from kdist.apiserver.crd import checks  # its parts stand on this package
+
         spec = obj.get("spec") or {}
         found: list[Cause] = []
         wanted = f"{meta.get(spec, 'names.plural', '')}.{spec.get('group', '')}"
         if meta.name(obj) != wanted:
             told = 'must be spec.names.plural+"."+spec.group'
             found.append(causes.invalid("metadata.name", meta.name(obj), told))
-        if spec.get("scope") not in ("Cluster", "Namespaced"):
-            found.append(causes.not_supported("spec.scope", spec.get("scope"), ("Cluster", "Namespaced")))
-        versions = spec.get("versions") or []
-        if sum(bool(v.get("storage")) for v in versions) != 1:
-            told = "must have exactly one version marked as storage version"
-            found.append(causes.invalid("spec.versions", [v.get("name") for v in versions], told))
-        for at, version in enumerate(versions):
-            if not meta.get(version, "schema.openAPIV3Schema"):
-                where = f"spec.versions[{at}].schema.openAPIV3Schema"
-                found.append(causes.required(where, "schemas are required"))
-        from kdist.apiserver.crd import checks  # its parts stand on this package
+        return [*found, *checks.check(spec), *checks.check_status(obj)]
 
-        return found + checks.check(spec)
+    def validate(self, obj: Obj) -> list[Cause]:
+        """As :meth:`check`; groups of the Kubernetes project need its approval."""
+        from kdist.apiserver.crd import approval
+
+        return [*super().validate(obj), *approval.check(obj, None)]
 
     def warnings(self, obj: Obj, old: Obj | None = None) -> list[str]:
         """Rules that are stored but not enforced."""
@@ -156,14 +153,29 @@ class CustomResourceDefinitionStrategy(Strategy):
         return ["x-kubernetes-validations (CEL) are stored but not enforced yet"]
 
     def check_update(self, new: Obj, old: Obj) -> list[Cause]:
-        """Group, scope and kind are for life."""
-        return [
+        """Group and plural are for life; scope and kind are once objects can exist."""
+        from kdist.apiserver.crd import approval
+        from kdist.apiserver.crd.definition import condition
+
+        fields = ["group", "names.plural"]
+        if condition(old, "Established"):
+            fields += ["scope", "names.kind"]
+        found = [
             cause
-            for field in ("group", "scope", "names.kind")
+            for field in fields
             for cause in causes.immutable(
                 f"spec.{field}", meta.get(new, f"spec.{field}"), meta.get(old, f"spec.{field}")
             )
         ]
+        return found + approval.check(new, old)
+
+    def validate_status_update(self, new: Obj, old: Obj) -> list[Cause]:
+        """The accepted names are names."""
+        from kdist.apiserver.crd import checks
+
+        accepted = meta.get(new, "status.acceptedNames", {})
+        given = checks.check_names(accepted, "status.acceptedNames", complete=False)
+        return [*super().validate_status_update(new, old), *given]
 
 
 def _has_rules(schema: Any) -> bool:
@@ -175,6 +187,7 @@ def _has_rules(schema: Any) -> bool:
 class APIServiceStrategy(Strategy):
     """APIServices: a group and version served by this server or another one."""
 
+    allow_unconditional_update = False
     name_rule = staticmethod(names.path_segment)
     status_keeps = USERS_METADATA
 
@@ -194,16 +207,48 @@ class APIServiceStrategy(Strategy):
             obj["status"]["conditions"] = [local]
 
     def check(self, obj: Obj) -> list[Cause]:
-        """The name is VERSION.GROUP; priorities are positive."""
+        """The name is VERSION.GROUP; priorities are positive; a Service is named whole."""
         spec = obj.get("spec") or {}
-        wanted = f"{spec.get('version', '')}.{spec.get('group', '')}"
+        group, version = spec.get("group") or "", spec.get("version") or ""
         found: list[Cause] = []
+        wanted = f"{version}.{group}"
         if meta.name(obj) != wanted:
             told = f'must be `spec.version+"."+spec.group`: {causes.shown(wanted)}'
             found.append(causes.invalid("metadata.name", meta.name(obj), told))
+        if not group and version != "v1":
+            told = "only v1 may have an empty group and it better be legacy kube"
+            found.append(causes.required("spec.group", told))
+        if group:
+            found += [causes.invalid("spec.group", group, told) for told in names.dns_subdomain(group)]
+        found += [causes.invalid("spec.version", version, told) for told in names.dns_1035_label(version)]
         for field, limit in (("groupPriorityMinimum", 20000), ("versionPriority", 1000)):
             value = spec.get(field, 0)
             if not 0 < value <= limit:
                 told = f"must be positive and less than {limit}"
                 found.append(causes.invalid(f"spec.{field}", value, told))
+        return found + _check_service(spec)
+
+    def check_update(self, new: Obj, old: Obj) -> list[Cause]:
+        """Nothing is for life."""
+        return []
+
+
+def _check_service(spec: Obj) -> list[Cause]:
+    """Trust is of the Service's server; without a Service there is none."""
+    service, insecure = spec.get("service"), bool(spec.get("insecureSkipTLSVerify"))
+    found: list[Cause] = []
+    if not service:
+        if spec.get("caBundle"):
+            told = "local APIServices may not have a caBundle"
+            found.append(causes.invalid("spec.caBundle", f"{len(spec['caBundle'])} bytes", told))
+        if insecure:
+            told = "local APIServices may not have insecureSkipTLSVerify"
+            found.append(causes.invalid("spec.insecureSkipTLSVerify", True, told))
         return found
+    found += [causes.required(f"spec.service.{f}") for f in ("namespace", "name") if not service.get(f)]
+    for told in names.port_number(service.get("port", 443)):
+        found.append(causes.invalid("spec.service.port", service["port"], f"port is not valid: {told}"))
+    if insecure and spec.get("caBundle"):
+        told = "may not be true if caBundle is present"
+        found.append(causes.invalid("spec.insecureSkipTLSVerify", True, told))
+    return found

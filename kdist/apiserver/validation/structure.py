@@ -28,6 +28,7 @@ _HAS_EMPTY = (str, list, dict)  # types whose empty value means absent; zero and
 _EMPTY_MEANS_SOMETHING = {
     "apiGroup",
     "appProtocol",
+    "deprecationWarning",
     "holderIdentity",
     "name",
     "storageClassName",

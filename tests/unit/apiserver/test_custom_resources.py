@@ -35,7 +35,13 @@ def _crd(name: str, kind: str, **spec: Any) -> Obj:
 
 
 def _versioned(schema: Obj) -> Obj:
-    return {"versions": [{"name": "v1", "schema": {"openAPIV3Schema": schema}}]}
+    return {
+        "group": "example.com",
+        "scope": "Cluster",
+        "names": {"plural": "as", "singular": "a", "kind": "A", "listKind": "AList"},
+        "conversion": {"strategy": "None"},
+        "versions": [{"name": "v1", "storage": True, "schema": {"openAPIV3Schema": schema}}],
+    }
 
 
 def test_unknown_fields_go_and_are_named() -> None:
