@@ -7,24 +7,29 @@ raised on the way becomes a Status.
 from __future__ import annotations
 
 import asyncio
+import functools
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 from kdist.api import errors
 from kdist.api.errors import ApiError, BadRequest, NotFound, ServiceUnavailable, Unauthorized
-from kdist.apiserver import answers, deadline, metrics, router
+from kdist.apiserver import answers, deadline, metrics, router, slowness
 from kdist.apiserver.aggregation.proxying import proxy
 from kdist.apiserver.authz import Attributes
 from kdist.apiserver.authz.impersonation import impersonate
 from kdist.apiserver.call import Call
 from kdist.apiserver.core import Core
 from kdist.apiserver.request import ClientGone, Message, Receive, Request, Scope, Send
+from kdist.apiserver.requestinfo import RequestInfo
 from kdist.storage.interface import Unreadable
 from kdist.telemetry import log
 
 _log = log.get(__name__)
 App = Callable[[Any, Any, Any], Awaitable[None]]  # any ASGI application
 # Health must be readable without credentials and without storage: probes and load balancers have none.
+_COUNTED_PATHS = frozenset({"/healthz", "/livez", "/readyz", "/metrics", "/version"})
+TIMED_OUT = "Timeout: request did not complete within requested timeout - context deadline exceeded"
 PUBLIC_PATHS = frozenset({"/healthz", "/livez", "/readyz", "/version", "/version/"})
 
 
@@ -44,13 +49,16 @@ class Application:
         info = request.info
         if info.plural:
             request.resource = self._core.scheme.by_path(info.group, info.version, info.plural)
-        answer = _Answer(send)
+        answer = _Answer(send, request)
         series = _series(request)
-        begun = series.begin()
+        begun = request.begun = time.monotonic()
+        series.running.value += 1
         try:
             await self._answer(request, answer)
         finally:
-            series.end(begun, answer.code, request.query.get("dryRun"))
+            took = series.end(begun, answer.code, answer.size)
+            if took > slowness.LOGGED_SECONDS and not info.is_long_running:
+                slowness.tell(request, answer.code, took)
 
     async def _answer(self, request: Request, started: _Answer) -> None:
         """Serve the request; every error becomes a Status, a defect a logged 500."""
@@ -85,7 +93,29 @@ class Application:
         core, info = self._core, request.info
         if core.stopping.is_set() and not info.path.startswith(("/livez", "/readyz", "/healthz")):
             raise ServiceUnavailable("the server is shutting down", details={"retryAfterSeconds": 1})
-        await self._admit_user(request)
+        await self._identify(request)
+        if info.is_long_running and info.verb != "watch":
+            await self._authorized(request, send)
+            return
+        admission = core.gate.arrive(request)
+        if admission is None:
+            await self._authorized(request, send)
+            return
+        try:
+            if admission.waits:
+                longest = deadline.of(request.query, core.settings.request_timeout)
+                await core.gate.wait(admission, longest)
+            if info.verb == "watch":  # from its first event on it takes no seat any more
+                request.on_initialized = functools.partial(core.gate.leave, admission)
+            await self._authorized(request, send)
+        finally:
+            core.gate.leave(admission)
+            admission.forget_watch()
+
+    async def _authorized(self, request: Request, send: Send) -> None:
+        """Serve a request whose turn it is. Forbidden."""
+        core, info = self._core, request.info
+        self._authorize(request)
         backend = core.aggregation.backend_for(info)
         if backend is None and not info.is_resource:
             request.scope["state"]["user"] = request.user
@@ -101,15 +131,19 @@ class Application:
             async with asyncio.timeout(longest):
                 await work
         except TimeoutError as error:
-            raise errors.Timeout("request did not complete within the allowed duration") from error
+            raise errors.Timeout(TIMED_OUT) from error
 
-    async def _admit_user(self, request: Request) -> None:
-        """Find out who asks and whether they may. Unauthorized, Forbidden."""
-        core, info = self._core, request.info
+    async def _identify(self, request: Request) -> None:
+        """Find out who asks. Unauthorized, Forbidden for an impersonation."""
+        core = self._core
         user = await core.authenticator.authenticate(request.scope)
         if user is None:
             raise Unauthorized("Unauthorized")
         request.user = impersonate(core.authorizer, user, request.scope["headers"])
+
+    def _authorize(self, request: Request) -> None:
+        """Forbidden when the user may not do this."""
+        core, info = self._core, request.info
         if info.path in PUBLIC_PATHS:
             return
         if not info.is_resource:
@@ -169,26 +203,53 @@ async def not_found(request: Request, send: Send) -> None:
 
 
 class _Answer:
-    """Where an answer goes; knows its status code, 0 before it has begun."""
+    """Where an answer goes; knows its status code, 0 before it has begun, and its size."""
 
-    __slots__ = ("_send", "code")
+    __slots__ = ("_request", "_send", "code", "size")
 
-    def __init__(self, send: Send) -> None:
-        self._send = send
-        self.code = 0
+    def __init__(self, send: Send, request: Request) -> None:
+        self._send, self._request = send, request
+        self.code = self.size = 0
 
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.code = message["status"]
+            if self._request.flow_headers is not None:
+                message["headers"] += self._request.flow_headers
+        else:
+            self.size += len(message.get("body", b""))
         await self._send(message)
+
+
+_METRIC_VERBS = {"create": "POST", "update": "PUT"}
+_CONNECTS = frozenset({"exec", "attach", "portforward", "proxy"})
 
 
 def _series(request: Request) -> metrics.RequestSeries:
     """The request's time series. What nobody serves shares one: clients must not be able to make up labels."""
-    info = request.info
+    info, resource = request.info, request.resource
+    dry = ""
+    if dry_run := request.query.get("dryRun"):
+        dry = "All" if set(dry_run) == {"All"} else "invalid"
+    if resource is None:
+        return metrics.request_series(_other_verb(info), "", "", "", _known_path(info), "", dry)
+    subresource = info.subresource
+    if subresource and subresource not in resource.subresources:
+        subresource = ""
+    verb = _METRIC_VERBS.get(info.verb) or info.verb.upper()
+    if verb == "PATCH" and request.header(b"content-type").startswith("application/apply-patch"):
+        verb = "APPLY"
+    if subresource in _CONNECTS:
+        verb = "CONNECT"
+    scope = "resource" if info.name or verb == "POST" else "namespace" if info.namespace else "cluster"
+    return metrics.request_series(verb, info.group, info.version, info.plural, subresource, scope, dry)
+
+
+def _other_verb(info: RequestInfo) -> str:
     verb = info.verb.upper()
-    if request.resource is None:
-        return metrics.request_series(verb, "", "", "", "", "")
-    scope = "resource" if info.name else "namespace" if info.namespace else "cluster"
-    subresource = info.subresource if info.subresource in request.resource.subresources else ""
-    return metrics.request_series(verb, info.group, info.version, info.plural, subresource, scope)
+    return verb if verb in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE") else "OTHER"
+
+
+def _known_path(info: RequestInfo) -> str:
+    """What paths are counted under: those that something asks for all the time have their own series."""
+    return info.path if info.path in _COUNTED_PATHS else ""

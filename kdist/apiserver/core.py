@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from kdist.api.resources import Resource
 from kdist.api.scheme import Scheme
+from kdist.apiserver.flowcontrol.gate import Gate, Unlimited
 from kdist.apiserver.handlers.rounds import Rounds
 from kdist.apiserver.pipeline import NO_ADMISSION, Admission, Companions, Pipeline
 from kdist.apiserver.registry import Strategy, strategy_for
@@ -52,6 +53,8 @@ class Core:
         self.custom_strategies: dict[Coordinates, CustomResourceStrategy] = {}
         self.stopping = asyncio.Event()
         self.rounds = Rounds()
+        self.draining = False  # readyz says no; requests are still served
+        self.gate: Gate = Unlimited()
         self.forwarder = Forwarder()
         self._stores: dict[Coordinates, Store] = {}
         self._pipelines: dict[Coordinates, Pipeline] = {}
@@ -98,6 +101,13 @@ class Core:
         """The paths of a custom resource's selectable fields."""
         strategy = self.custom_strategies.get((resource.group, resource.version, resource.plural))
         return strategy.selectable if strategy else []
+
+    def object_count(self, group: str, plural: str) -> int | None:
+        """How many objects of a resource there are; None when its cache is not loaded."""
+        cache = self.hub.loaded(f"/registry/{group}/{plural}/" if group else f"/registry/{plural}/")
+        if cache is None and group:  # groups that were there before groups had prefixes
+            cache = self.hub.loaded(f"/registry/{plural}/")
+        return None if cache is None else len(cache)
 
     def custom_printer(self, resource: Resource) -> Printer | None:
         """The columns of a custom resource; None for built-in ones."""

@@ -76,10 +76,10 @@ async def keep_current(hub: Hub, settings: ApiServerSettings) -> None:
         try:
             storage.transformers = load(path)
         except ConfigurationError as error:
-            metrics.ENCRYPTION_RELOADS.labels("failure").inc()
+            metrics.ENCRYPTION_RELOADS.at("failure").value += 1
             _log.error("the changed encryption configuration is not used", error=str(error))
             continue
-        metrics.ENCRYPTION_RELOADS.labels("success").inc()
+        metrics.ENCRYPTION_RELOADS.at("success").value += 1
         _log.info("loaded the changed encryption configuration", path=str(path))
         await _mend(hub)
 

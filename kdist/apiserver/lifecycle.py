@@ -28,6 +28,8 @@ from kdist.apiserver.app import Application
 from kdist.apiserver.bootstrap import ensure_defaults, publish_authorities
 from kdist.apiserver.core import Core
 from kdist.apiserver.crd.registration import Registration
+from kdist.apiserver.flowcontrol.gate import gate_of
+from kdist.apiserver.flowcontrol.upkeep import Upkeep
 from kdist.apiserver.loopback import CacheReader, RegistryWriter
 from kdist.apiserver.masters import Masters
 from kdist.apiserver.security import Security
@@ -94,6 +96,7 @@ class ApiServer:
         self._webhooks = WebhookClient(self._reader)
         self._definitions = Registration(self.core, self._reader, self._writer, self._webhooks)
         self._definitions.follow()
+        self._flow_control = Upkeep(self._reader, self._writer, self.core.scheme)
         self.core.aggregation = Aggregation(
             self.core, self._reader, self._writer, ready=lambda: self._bootstrapped
         )
@@ -154,12 +157,13 @@ class ApiServer:
         return None if self._bootstrapped else "not finished"
 
     async def _check_shutdown(self) -> str | None:
-        return "process is shutting down" if self.core.stopping.is_set() else None
+        return "process is shutting down" if self.core.draining else None
 
     # ----- life
 
     async def start(self) -> None:
         """Serve, and load what every request needs; returns when the server is ready."""
+        self.core.gate = gate_of(self._settings, self.core.object_count)
         self._spawn(self.core.hub.run(), "hub")
         await self.core.hub.started()
         await self._reader.start()
@@ -168,6 +172,8 @@ class ApiServer:
         self._spawn(self._server.serve([self._listener]), "https")
         self._spawn(self._definitions.run(), "custom-resource-definitions")
         await self._bootstrap()
+        await self._flow_control.start(self.core.gate)
+        self._spawn(self._flow_control.run(), "flow-control")
         self._masters = Masters(
             self.core.storage,
             self._writer,
@@ -206,7 +212,11 @@ class ApiServer:
             cache.end_watches()
 
     async def stop(self) -> None:
-        """Refuse new requests, finish what is under way, let go of everything."""
+        """Say so in readyz for a while, refuse new requests, finish what is under way, let go of everything."""
+        self.core.draining = True
+        if self._settings.shutdown_delay_duration > 0:
+            _log.info("stopping after a delay", seconds=self._settings.shutdown_delay_duration)
+            await asyncio.sleep(self._settings.shutdown_delay_duration)
         self._server.stop()
         await self._end("https", cancel=False)
         await self._end("masters")

@@ -1,97 +1,93 @@
-"""The server's metrics, under upstream's names."""
+"""The server's metrics, under upstream's names, labels and buckets.
+
+What every request counts are plain numbers of this process (:mod:`kdist.telemetry.series`).
+"""
 
 from __future__ import annotations
 
 import functools
 import time
-from collections.abc import Sequence
-
-from prometheus_client import Counter, Gauge, Histogram
 
 from kdist.apiserver.requestinfo import LONG_RUNNING_SUBRESOURCES
+from kdist.telemetry.series import Computed, Distributions, Value, Values, exponential
 
-_LABELS = ("verb", "group", "version", "resource", "subresource", "scope")
+_RESOURCE = ("verb", "group", "version", "resource", "subresource", "scope", "component")
 _DURATIONS = (
-    0.005,
-    0.025,
-    0.05,
-    0.1,
-    0.2,
-    0.4,
-    0.6,
-    0.8,
-    1.0,
-    1.25,
-    1.5,
-    2,
-    3,
-    4,
-    5,
-    6,
-    8,
-    10,
-    15,
-    20,
-    30,
-    45,
-    60,
+    *(0.005, 0.025, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0, 1.25, 1.5),
+    *(2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0, 15.0, 20.0, 30.0, 45.0, 60.0),
 )
 
-REQUESTS = Counter(
-    "apiserver_request_total", "Requests by verb, resource and code.", (*_LABELS, "dry_run", "code")
+REQUESTS = Values(
+    "apiserver_request_total", "Requests by verb, resource and code.", (*_RESOURCE, "dry_run", "code")
 )
-DURATION = Histogram(
+DURATION = Distributions(
     "apiserver_request_duration_seconds",
     "Response latency, watches and streams apart.",
-    _LABELS,
-    buckets=_DURATIONS,
+    (*_RESOURCE, "dry_run"),
+    bounds=_DURATIONS,
 )
-INFLIGHT = Gauge(
+SIZES = Distributions(
+    "apiserver_response_sizes", "Bytes of answers to reads.", _RESOURCE, bounds=exponential(1000, 10, 7)
+)
+INFLIGHT = Values(
     "apiserver_current_inflight_requests",
     "Requests being executed, watches and streams apart.",
     ("request_kind",),
+    type="gauge",
 )
-LONG_RUNNING = Gauge("apiserver_longrunning_requests", "Watches and streams now open.", _LABELS)
-OBJECTS = Gauge("apiserver_storage_objects", "Stored objects of the resources in use.", ("resource",))
-ENCRYPTION_RELOADS = Counter(
+LONG_RUNNING = Values(
+    "apiserver_longrunning_requests", "Watches and streams now open.", _RESOURCE, type="gauge"
+)
+OBJECTS = Computed("apiserver_storage_objects", "Stored objects of the resources in use.", ("resource",))
+ENCRYPTION_RELOADS = Values(
     "apiserver_encryption_config_controller_automatic_reloads",
     "Reloads of the encryption configuration by outcome.",
     ("status",),
+    alpha=True,
 )
-BUILD = Gauge(
-    "kubernetes_build_info", "Always 1; the labels tell the version.", ("major", "minor", "git_version")
+BUILD = Values(
+    "kubernetes_build_info",
+    "Always 1; the labels tell the version.",
+    ("major", "minor", "git_version"),
+    type="gauge",
+    alpha=True,
 )
 
+_COMPONENT = "apiserver"
 _GONE = 499  # the client left before it was answered
 
 
 class RequestSeries:
     """The time series of requests with the same labels: looking them up costs more than counting."""
 
+    __slots__ = ("_codes", "_duration", "_labels", "_sizes", "running")
+
     def __init__(self, *labels: str) -> None:
-        verb, *_, subresource, _scope = labels
-        self._labels = labels
-        self._long = verb == "WATCH" or subresource in LONG_RUNNING_SUBRESOURCES
+        *resource, dry_run = labels
+        verb, subresource = resource[0], resource[4]
+        resource.append(_COMPONENT if resource[3] else "")
+        self._labels = (*resource, dry_run)
+        long = verb in ("WATCH", "CONNECT") or subresource in LONG_RUNNING_SUBRESOURCES
         kind = "readOnly" if verb in ("GET", "HEAD", "LIST") else "mutating"
-        self._running = LONG_RUNNING.labels(*labels) if self._long else INFLIGHT.labels(kind)
-        self._duration = None if self._long else DURATION.labels(*labels)
-        self._codes: dict[tuple[str, int], Counter] = {}
+        #: How many are under way.
+        self.running: Value = LONG_RUNNING.at(*resource) if long else INFLIGHT.at(kind)
+        self._duration = None if long else DURATION.at(*self._labels)
+        self._sizes = SIZES.at(*resource) if verb in ("GET", "LIST") and not long else None
+        self._codes: dict[int, Value] = {}
 
-    def begin(self) -> float:
-        """A request begins; give the result to :meth:`end`."""
-        self._running.inc()
-        return time.monotonic()
-
-    def end(self, begun: float, code: int, dry_run: Sequence[str] | None) -> None:
-        """A request ends: its status code, 0 when there was no answer, and its dryRun parameter."""
-        self._running.dec()
+    def end(self, begun: float, code: int, size: int) -> float:
+        """A request ends: its status code, 0 when there was no answer, and its bytes. The seconds it took."""
+        self.running.value -= 1
+        took = time.monotonic() - begun
         if self._duration is not None:
-            self._duration.observe(time.monotonic() - begun)
-        dry = "" if not dry_run else "All" if set(dry_run) == {"All"} else "invalid"
-        counter = self._codes.get((dry, code))
+            self._duration.observe(took)
+            if self._sizes is not None:
+                self._sizes.observe(size)
+        counter = self._codes.get(code)
         if counter is None:
-            counter = self._codes[dry, code] = REQUESTS.labels(*self._labels, dry, str(code or _GONE))
-        counter.inc()
+            counter = self._codes[code] = REQUESTS.at(*self._labels, str(code or _GONE))
+        counter.value += 1
+        return took
 
 
 request_series = functools.lru_cache(maxsize=None)(RequestSeries)

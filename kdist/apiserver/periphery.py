@@ -4,22 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import platform
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 import orjson
 from fastapi import FastAPI, Request, Response
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from kdist import __version__
-from kdist.apiserver import discovery, metrics
+from kdist.apiserver import debugging, discovery, health, metrics
 from kdist.apiserver.authn.keys import discovery_document
 from kdist.apiserver.core import Core
+from kdist.apiserver.health import Check
 from kdist.apiserver.negotiation import JSON
 from kdist.apiserver.openapi import Document, OpenAPI, proto
-
-# A check returns None when it holds, else the reason why not.
-Check = Callable[[], Awaitable[str | None]]
 
 
 def version(level: str) -> dict[str, str]:
@@ -48,9 +44,10 @@ def build(core: Core, *, live: dict[str, Check], ready: dict[str, Check], addres
         openapi_url=None,
         redirect_slashes=False,  # behind `kubectl proxy` a redirect would lead past the proxy
     )
-    _health(app, "livez", live)
-    _health(app, "healthz", live)
-    _health(app, "readyz", {**live, **ready})
+    health.install(app, "livez", live)
+    health.install(app, "healthz", live)
+    health.install(app, "readyz", {**live, **ready})
+    debugging.install(app, core)
     _about(app, core)
     _discovery(app, core, address)
     _openapi(app, core)
@@ -80,45 +77,14 @@ def _tagged(request: Request, body: bytes, media_type: str = JSON) -> Response:
     return Response(body, media_type=media_type, headers=headers)
 
 
-def _health(app: FastAPI, name: str, checks: dict[str, Check]) -> None:
-    @app.get(f"/{name}")
-    async def whole(request: Request) -> Response:
-        excluded = set(request.query_params.getlist("exclude"))
-        lines, healthy = [], True
-        for check, test in checks.items():
-            reason = None if check in excluded else await test()
-            healthy = healthy and reason is None
-            lines.append(f"[+]{check} ok" if reason is None else f"[-]{check} failed: {reason}")
-        if healthy and "verbose" not in request.query_params:
-            return Response("ok", media_type="text/plain")
-        verdict = f"{name} check {'passed' if healthy else 'failed'}"
-        return Response("\n".join([*lines, verdict, ""]), 200 if healthy else 500, media_type="text/plain")
-
-    @app.get(f"/{name}/{{check}}")
-    async def one(check: str) -> Response:
-        if check not in checks:
-            return Response("404 page not found\n", 404, media_type="text/plain")
-        reason = await checks[check]()
-        if reason is None:
-            return Response("ok", media_type="text/plain")
-        return Response(f"internal server error: {reason}\n", 500, media_type="text/plain")
-
-
 def _about(app: FastAPI, core: Core) -> None:
     about = version(core.settings.api_level)
-    metrics.BUILD.labels(about["major"], about["minor"], about["gitVersion"]).set(1)
+    metrics.BUILD.at(about["major"], about["minor"], about["gitVersion"]).value = 1
 
     @app.get("/version")
     @app.get("/version/")
     async def told() -> Response:
         return _json(about)
-
-    @app.get("/metrics")
-    async def numbers() -> Response:
-        for cache in core.hub.caches():
-            plural = cache.prefix.removeprefix("/registry/").rstrip("/")
-            metrics.OBJECTS.labels(plural).set(len(cache))
-        return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
 
     issuer = core.settings.service_account_issuer[0]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import re
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -28,6 +29,13 @@ class ClientGone(Exception):
 
 class Request:
     """A request and what became known about it on the way. Handlers only read it and add warnings."""
+
+    begun = 0.0  # monotonic seconds
+    #: Headers that every answer carries: which flow schema and priority level the request went through.
+    flow_headers: list[tuple[bytes, bytes]] | None = None
+    #: Called once when a watch has sent its initial state.
+    on_initialized: Callable[[], None] | None = None
+    steps: list[tuple[str, float]] | None = None
 
     def __init__(self, scope: Scope, receive: Receive) -> None:
         self.scope = scope
@@ -73,6 +81,18 @@ class Request:
         if "pretty" in self.query:
             return self.flag("pretty")
         return self.header(b"user-agent").startswith(("curl", "Wget", "Mozilla/5.0"))
+
+    def initialized(self) -> None:
+        """A watch has sent what was there: from now on it only waits."""
+        if self.on_initialized is not None:
+            self.on_initialized()
+            self.on_initialized = None
+
+    def step(self, done: str) -> None:
+        """Remember when something was done: slow requests are logged with their steps."""
+        if self.steps is None:
+            self.steps = []
+        self.steps.append((done, time.monotonic()))
 
     def warn(self, text: str) -> None:
         """Add a Warning header to the answer, once per text."""

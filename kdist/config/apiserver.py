@@ -122,6 +122,22 @@ class ApiServerSettings:
     anonymous_auth: bool = option(True, help="Whether requests without credentials are system:anonymous.")
     request_timeout: float = option(60.0, help="Seconds a request may take, watches and streams apart.")
     min_request_timeout: int = option(1800, help="Seconds after which a watch ends (up to twice that).")
+    enable_priority_and_fairness: bool = option(
+        True, help="Whether requests queue fairly by FlowSchemas and PriorityLevelConfigurations."
+    )
+    max_requests_inflight: int = option(
+        400,
+        help="Reads under way together, per process. With priority and fairness on: part of the seats that all "
+        "priority levels share. 0 is no limit, without it.",
+    )
+    max_mutating_requests_inflight: int = option(
+        200,
+        help="Writes under way together, per process. With priority and fairness on: the rest of the seats.",
+    )
     event_ttl: int = option(3600, help="Seconds that events are kept.")
+    shutdown_delay_duration: float = option(
+        0.0,
+        help="Seconds to go on serving after a SIGTERM while readyz fails, so that load balancers turn away first.",
+    )
     shutdown_grace: float = option(10.0, help="Seconds that requests have to finish after a SIGTERM.")
     log_level: str = option("info", help="debug, info, warning or error.")

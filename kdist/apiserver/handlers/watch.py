@@ -51,6 +51,7 @@ async def watch(call: Call) -> None:
     try:
         if initial or version in ("", "0"):
             await stream.initial(initial)
+        call.request.initialized()
         await stream.follow(watcher, _timeout(call))
     except ApiError as error:  # of a conversion
         await stream.fail(error)
