@@ -115,7 +115,10 @@ class Application:
     async def _authorized(self, request: Request, send: Send) -> None:
         """Serve a request whose turn it is. Forbidden."""
         core, info = self._core, request.info
-        self._authorize(request)
+        if core.authorizer.webhooks:
+            await core.authorizer.settle(self._authorize, request)
+        else:
+            self._authorize(request)
         backend = core.aggregation.backend_for(info)
         if backend is None and not info.is_resource:
             request.scope["state"]["user"] = request.user
@@ -135,11 +138,14 @@ class Application:
 
     async def _identify(self, request: Request) -> None:
         """Find out who asks. Unauthorized, Forbidden for an impersonation."""
-        core = self._core
-        user = await core.authenticator.authenticate(request.scope)
+        authorizer, headers = self._core.authorizer, request.scope["headers"]
+        user = await self._core.authenticator.authenticate(request.scope)
         if user is None:
             raise Unauthorized("Unauthorized")
-        request.user = impersonate(core.authorizer, user, request.scope["headers"])
+        if authorizer.webhooks:
+            request.user = await authorizer.settle(impersonate, authorizer, user, headers)
+        else:
+            request.user = impersonate(authorizer, user, headers)
 
     def _authorize(self, request: Request) -> None:
         """Forbidden when the user may not do this."""
@@ -160,6 +166,8 @@ class Application:
                 info.namespace,
                 info.name,
                 info.path,
+                request.param("fieldSelector"),
+                request.param("labelSelector"),
             )
         )
 

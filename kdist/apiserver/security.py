@@ -25,6 +25,8 @@ from kdist.apiserver.authn.tokenrequest import TokenIssuer
 from kdist.apiserver.authn.tokens import TokenVerifier
 from kdist.apiserver.authn.webhook import WebhookTokens
 from kdist.apiserver.authz import Authorizer
+from kdist.apiserver.authz import configuration as authorization
+from kdist.apiserver.authz.webhook import WebhookMode
 from kdist.apiserver.ports import Reader, Writer
 from kdist.client.rest import Client
 from kdist.config.apiserver import ApiServerSettings
@@ -42,6 +44,7 @@ class Security:
         self.keys = _token_keys(settings)
         self.audiences = settings.api_audiences or settings.service_account_issuer
         self._notes = UseNotes(writer)
+        self._retired: tuple[WebhookMode, ...] = ()  # replaced, but perhaps still being asked
         self._webhook = self._token_webhook()
         self._client_ca = Authority.from_file(settings.client_ca_file) if settings.client_ca_file else None
         proxies = settings.requestheader_client_ca_file
@@ -58,7 +61,8 @@ class Security:
             else None,
         )
         self._believe()
-        self.authorizer = Authorizer(reader, settings.authorization_mode)
+        self.authorizer = Authorizer(reader, ())
+        self._ask()
         self.issuer = TokenIssuer(
             self.keys, writer, issuer=settings.service_account_issuer[0], audiences=self.audiences
         )
@@ -89,10 +93,28 @@ class Security:
         self.authenticator.remote = tuple(remote)
         self.authenticator.anonymous = Anonymous(enabled=enabled, paths=configured.anonymous_paths)
 
+    def _ask(self) -> None:
+        """Take over which authorizers there are. ConfigurationError, KubeconfigError."""
+        self.authorizer.use([self._mode(mode) for mode in authorization.configured(self._settings)])
+
+    def _mode(self, mode: authorization.ModeSettings) -> str | WebhookMode:
+        if mode.webhook is None:
+            return mode.type
+        agent = "kdist-apiserver"
+        path = mode.kubeconfig
+        client = (
+            Client.from_kubeconfig(path, user_agent=agent) if path else Client.in_cluster(user_agent=agent)
+        )
+        return WebhookMode(client, mode.webhook)
+
     # ----- while the server runs
 
     def _reread(self, _: bytes) -> None:
         self._believe()
+
+    def _ask_others(self, _: bytes) -> None:
+        self._retired += self.authorizer.webhooks
+        self._ask()
 
     def works(self) -> dict[str, Coroutine[Any, Any, None]]:
         """The endless works of these parts, by name."""
@@ -104,12 +126,16 @@ class Security:
             works["proxy-ca"] = follow(settings.requestheader_client_ca_file, self._proxy_ca.replace)
         if settings.authentication_config:
             works["authentication-config"] = follow(settings.authentication_config, self._reread)
+        if settings.authorization_config:
+            works["authorization-config"] = follow(settings.authorization_config, self._ask_others)
         return works
 
     async def close(self) -> None:
         """Let go of connections."""
         if self._webhook is not None:
             await self._webhook.close()
+        for mode in (*self._retired, *self.authorizer.webhooks):
+            await mode.close()
 
 
 async def follow(path: Path, load: Callable[[bytes], None]) -> None:

@@ -117,7 +117,22 @@ class ApiServerSettings:
 
     api_level: str = option("1.32", help="The published API version to serve.")
     authorization_mode: tuple[str, ...] = option(
-        ("Node", "RBAC"), help="Authorizers, in order: Node, RBAC, AlwaysAllow (tests), AlwaysDeny."
+        ("Node", "RBAC"), help="Authorizers, in order: Node, RBAC, Webhook, AlwaysAllow (tests), AlwaysDeny."
+    )
+    authorization_config: Path | None = option(
+        None, help="AuthorizationConfiguration file: the authorizers in order, instead of the mode flags."
+    )
+    authorization_webhook_config_file: Path | None = option(
+        None, help="kubeconfig of the webhook of mode Webhook."
+    )
+    authorization_webhook_version: str = option(
+        "v1beta1", help="Version of SubjectAccessReview that the webhook gets: v1 or v1beta1."
+    )
+    authorization_webhook_cache_authorized_ttl: float = option(
+        300.0, help="Seconds that the webhook's allowing answers are kept."
+    )
+    authorization_webhook_cache_unauthorized_ttl: float = option(
+        30.0, help="Seconds that its other answers are kept."
     )
     anonymous_auth: bool = option(True, help="Whether requests without credentials are system:anonymous.")
     request_timeout: float = option(60.0, help="Seconds a request may take, watches and streams apart.")

@@ -42,7 +42,7 @@ class CertificateApproval(Plugin):
 
     async def validate(self, request: Request) -> None:
         """Forbidden without it."""
-        _require(self._authorizer, request, "approve")
+        await self._authorizer.settle(_require, self._authorizer, request, "approve")
 
 
 class CertificateSigning(Plugin):
@@ -58,7 +58,7 @@ class CertificateSigning(Plugin):
         """Forbidden without it, when the certificate or the conditions change."""
         old, new = request.before.get("status") or {}, request.body.get("status") or {}
         if any(old.get(field) != new.get(field) for field in ("certificate", "conditions")):
-            _require(self._authorizer, request, "sign")
+            await self._authorizer.settle(_require, self._authorizer, request, "sign")
 
 
 class CertificateSubjectRestriction(Plugin):

@@ -21,4 +21,6 @@ class RBACEscalation(Plugin):
         """Forbidden when the writer grants more than they hold."""
         plural = request.resource.plural
         check = check_role if plural in _ROLES else check_binding
-        check(self._authorizer, request.user, plural, request.body, request.old)
+        await self._authorizer.settle(
+            check, self._authorizer, request.user, plural, request.body, request.old
+        )

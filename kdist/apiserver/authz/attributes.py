@@ -7,6 +7,9 @@ from typing import NamedTuple
 
 from kdist.api.errors import Forbidden
 from kdist.apiserver.authn.user import User
+from kdist.apiserver.authz.selectors import EVERYTHING, Selectors, parse
+
+_SELECTING = frozenset({"list", "watch", "deletecollection"})
 
 
 class Attributes(NamedTuple):
@@ -24,6 +27,18 @@ class Attributes(NamedTuple):
     namespace: str = ""
     name: str = ""
     path: str = ""
+    field_selector: str = ""
+    label_selector: str = ""
+    #: The selectors of a review; a request's are read from the two texts when somebody wants them.
+    selectors: Selectors | None = None
+
+    def restrictions(self) -> Selectors:
+        """What the request limits itself to; only verbs about collections can."""
+        if self.selectors is not None:
+            return self.selectors
+        if self.verb not in _SELECTING or not (self.field_selector or self.label_selector):
+            return EVERYTHING
+        return parse(self.field_selector, self.label_selector)
 
     @property
     def full_resource(self) -> str:

@@ -30,7 +30,9 @@ NODE_RULES: tuple[Rule, ...] = (
     _rule("certificates.k8s.io", "clustertrustbundles", *_READ),
     _rule("storage.k8s.io", "csidrivers", *_READ),
     _rule("node.k8s.io", "runtimeclasses", *_READ),
-    _rule("resource.k8s.io", "resourceslices", "create", "update", "patch", "delete", *_READ),
+    _rule(
+        "resource.k8s.io", "resourceslices", "create", "update", "patch", "delete", "deletecollection", *_READ
+    ),
 )
 # Resources of which a node reads single objects, and only those its pods lead to.
 _GRAPH: dict[tuple[str, str], frozenset[str]] = {
@@ -40,7 +42,6 @@ _GRAPH: dict[tuple[str, str], frozenset[str]] = {
     ("", "persistentvolumeclaims/status"): frozenset({"get", "update", "patch"}),
     ("", "persistentvolumes"): frozenset({"get"}),
     ("storage.k8s.io", "volumeattachments"): frozenset({"get"}),
-    ("", "serviceaccounts"): frozenset({"get"}),
     ("", "serviceaccounts/token"): frozenset({"create"}),
 }
 # Objects that carry the node's own name.
@@ -49,6 +50,11 @@ _OWN: dict[tuple[str, str], str] = {
     ("storage.k8s.io", "csinodes"): "",
 }
 _OWN_VERBS = frozenset({"get", "create", "update", "patch", "delete"})
+
+
+# Reads of these are limited to the node's own: by name, by what is bound to it, by a field selector.
+_CHECKED = frozenset({("", "pods"), ("", "nodes"), ("resource.k8s.io", "resourceslices")})
+_LIMITED = frozenset({*_READ, "deletecollection"})
 
 
 class NodeAuthorizer:
@@ -67,8 +73,37 @@ class NodeAuthorizer:
             return self._related(node, attributes, _GRAPH[key])
         if key in _OWN:
             return _own(node, attributes, _OWN[key])
+        if (attributes.group, attributes.resource) in _CHECKED:
+            return self._checked(node, attributes)
         allowed = any(rule.allows(attributes) for rule in NODE_RULES)
         return Decision(allowed=True) if allowed else NO_OPINION
+
+    def _checked(self, node: str, attributes: Attributes) -> Decision:
+        """Pods, nodes and resource slices: reads only of what is the node's, as far as the request says."""
+        if not any(rule.allows(attributes) for rule in NODE_RULES):
+            return NO_OPINION
+        if attributes.subresource or attributes.verb not in _LIMITED:
+            return Decision(allowed=True)
+        if attributes.resource == "nodes":
+            return _own_node(node, attributes.name)
+        if attributes.resource == "resourceslices":
+            return self._slices(node, attributes)
+        limited = attributes.verb != "get" and attributes.restrictions().has_field("spec.nodeName", node)
+        if limited or (attributes.name and self._has_pod(node, attributes)):
+            return Decision(allowed=True)
+        if attributes.name:
+            return Decision(reason=_unrelated(node))
+        return Decision(reason="can only list/watch pods with spec.nodeName field selector")
+
+    def _has_pod(self, node: str, attributes: Attributes) -> bool:
+        return self._graph.has_pod(node, attributes.namespace, attributes.name)
+
+    @staticmethod
+    def _slices(node: str, attributes: Attributes) -> Decision:
+        if attributes.verb == "get" or attributes.restrictions().has_field("spec.nodeName", node):
+            return Decision(allowed=True)
+        told = "can only list/watch/deletecollection resourceslices with nodeName field selector"
+        return Decision(reason=told)
 
     def _related(self, node: str, attributes: Attributes, verbs: frozenset[str]) -> Decision:
         if attributes.verb not in verbs:
@@ -77,7 +112,18 @@ class NodeAuthorizer:
             return Decision(reason="No Object name found")
         if self._graph.reaches(node, attributes.resource, attributes.namespace, attributes.name):
             return Decision(allowed=True)
-        return Decision(reason=f"no relationship found between node '{node}' and this object")
+        return Decision(reason=_unrelated(node))
+
+
+def _unrelated(node: str) -> str:
+    return f"no relationship found between node '{node}' and this object"
+
+
+def _own_node(node: str, name: str) -> Decision:
+    if name == node:
+        return Decision(allowed=True)
+    what = f"'{name}'" if name else "all nodes"
+    return Decision(reason=f"node '{node}' cannot read {what}, only its own Node object")
 
 
 def _own(node: str, attributes: Attributes, namespace: str) -> Decision:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
+from kdist.api.meta import Obj
 from kdist.apiserver.authn import reviews as authentication
 from kdist.apiserver.authz import reviews as authorization
 from kdist.apiserver.call import Call
@@ -21,26 +25,32 @@ async def self_subject_review(call: Call) -> None:
 async def subject_access_review(call: Call) -> None:
     """May they?"""
     review = await call.read_object()
-    await call.reply_review(authorization.subject_access_review(call.core.authorizer, review))
+    await call.reply_review(await _settled(call, authorization.subject_access_review, review))
 
 
 async def local_subject_access_review(call: Call) -> None:
     """May they, in this namespace?"""
     review = await call.read_object()
-    answer = authorization.local_subject_access_review(call.core.authorizer, review, call.namespace)
+    answer = await _settled(call, authorization.local_subject_access_review, review, call.namespace)
     await call.reply_review(answer)
 
 
 async def self_subject_access_review(call: Call) -> None:
     """May I?"""
     review = await call.read_object()
-    await call.reply_review(authorization.self_subject_access_review(call.core.authorizer, call.user, review))
+    await call.reply_review(await _settled(call, authorization.self_subject_access_review, call.user, review))
 
 
 async def self_subject_rules_review(call: Call) -> None:
     """What may I, in this namespace?"""
     review = await call.read_object()
     await call.reply_review(authorization.self_subject_rules_review(call.core.authorizer, call.user, review))
+
+
+async def _settled(call: Call, review: Callable[..., Obj], *args: Any) -> Obj:
+    """A review that may have to ask a webhook first."""
+    authorizer = call.core.authorizer
+    return await authorizer.settle(review, authorizer, *args)
 
 
 async def token_request(call: Call) -> None:
