@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-from kdist.api import errors, meta
-from kdist.api.errors import Cause, Unauthorized
+from kdist.api import meta
+from kdist.api.errors import BadRequest, Unauthorized
 from kdist.apiserver.authn.authenticator import Authenticator
 from kdist.apiserver.authn.user import User
 from kdist.apiserver.ports import Obj
 
-GROUP = "authentication.k8s.io"
-
 
 async def token_review(authenticator: Authenticator, review: Obj) -> Obj:
-    """The TokenReview with its status. Invalid when it has no token."""
+    """The TokenReview with its status. BadRequest when it has no token."""
     spec = review.get("spec") or {}
     token = spec.get("token") or ""
     if not token:
-        cause = Cause(
-            "spec.token", "Required value: token is required for authentication", "FieldValueRequired"
-        )
-        raise errors.invalid(GROUP, "TokenReview", "", [cause])
+        raise BadRequest("token is required for TokenReview in authentication")
     return {
         **review,
         "metadata": _metadata(review),
@@ -33,7 +28,7 @@ async def _token_status(authenticator: Authenticator, token: str, spec: Obj) -> 
     except Unauthorized as error:
         return {"user": {}, "error": error.message}
     if verified is None:
-        return {"user": {}}
+        return {"user": {}, "error": "invalid bearer token"}
     return {
         "authenticated": True,
         "user": verified.user.as_info(),

@@ -107,11 +107,12 @@ def _validate(name: str, seconds: int, ref: Obj | None) -> None:
             Cause(field, f"Invalid value: {seconds}: may not specify a duration larger than 2^32 seconds")
         )
     if ref is not None and (ref.get("apiVersion"), ref.get("kind")) not in {("v1", kind) for kind in _KINDS}:
+        group, _, version = (ref.get("apiVersion") or "").rpartition("/")
         raise BadRequest(
-            f"cannot bind token for serviceaccount to {ref.get('apiVersion')}.{ref.get('kind')} objects"
+            f"cannot bind token to object of type {group}/{version}, Kind={ref.get('kind') or ''}"
         )
     if causes:
-        raise errors.invalid("authentication.k8s.io", "TokenRequest", name, causes)
+        raise errors.invalid("authentication.k8s.io", "TokenRequest", "", causes)
 
 
 def _rfc3339(seconds: int) -> str:

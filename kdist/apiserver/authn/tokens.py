@@ -108,7 +108,7 @@ class TokenVerifier:
         shared = tuple(a for a in claims["aud"] if a in wanted)
         if not shared:
             raise Unauthorized(
-                f"token audiences {claims['aud']} is invalid for the target audiences {wanted}"
+                f"token audiences {_quoted(claims['aud'])} is invalid for the target audiences {_quoted(wanted)}"
             )
         return Verified(self._user(claims), shared)
 
@@ -161,6 +161,10 @@ class TokenVerifier:
         deleted = obj["metadata"].get("deletionTimestamp")
         if deleted and self._clock() > meta.parse_time(deleted).timestamp() + DELETION_LEEWAY:
             raise Unauthorized(f"service account token has been invalidated: its {kind.kind} was deleted")
+
+
+def _quoted(texts: Iterable[str]) -> str:
+    return "[" + " ".join(f'"{text}"' for text in texts) + "]"
 
 
 def _extra(claims: Obj, private: Obj) -> dict[str, tuple[str, ...]]:

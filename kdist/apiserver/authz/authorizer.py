@@ -7,7 +7,7 @@ from typing import Any, Protocol, TypeVar
 
 from kdist.apiserver.authn.user import MASTERS, User
 from kdist.apiserver.authz.attributes import NO_OPINION, Attributes, Decision, forbidden
-from kdist.apiserver.authz.node import NODE_RULES, NodeAuthorizer
+from kdist.apiserver.authz.node import NodeAuthorizer
 from kdist.apiserver.authz.nodegraph import NodeGraph
 from kdist.apiserver.authz.rbac import RBAC
 from kdist.apiserver.authz.rules import ALL, Rule
@@ -92,11 +92,17 @@ class Authorizer:
             raise forbidden(attributes, decision.reason)
 
     def rules(self, user: User, namespace: str) -> list[Rule]:
-        """Everything the user may do in the namespace, for SelfSubjectRulesReview and escalation checks."""
+        """Everything that roles let the user do in the namespace; more than that no list of rules can say."""
         if MASTERS in user.groups:
             return [Rule(_EVERYTHING, _EVERYTHING, _EVERYTHING), Rule(_EVERYTHING, urls=_EVERYTHING)]
-        held = list(self.rbac.rules(user, namespace))
-        return [*held, *NODE_RULES] if user.node_name is not None else held
+        return list(self.rbac.rules(user, namespace))
+
+    def unresolved(self, user: User) -> tuple[str, ...]:
+        """Why :meth:`rules` is not all, if it is not."""
+        told = ["webhook authorizer does not support user rule resolution"] * len(self.webhooks)
+        if "Node" in self.names and user.node_name is not None:
+            told.append("node authorizer does not support user rule resolution")
+        return tuple(told)
 
 
 class _Always:

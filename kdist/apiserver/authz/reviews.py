@@ -57,13 +57,15 @@ def self_subject_rules_review(authorizer: Authorizer, user: User, review: Obj) -
             path_rules.append({"verbs": body["verbs"], "nonResourceURLs": urls})
         if rule.resources:
             resource_rules.append(body)
-    status = {
+    unresolved = authorizer.unresolved(user)
+    status: Obj = {
         "resourceRules": resource_rules,
         "nonResourceRules": path_rules,
-        # What a node may do depends on its pods: no list of rules can say it.
-        "incomplete": user.node_name is not None,
+        "incomplete": bool(unresolved),
     }
-    return {**review, "metadata": _metadata(review), "status": status}
+    if unresolved:
+        status["evaluationError"] = ", ".join(unresolved)
+    return {**review, "metadata": _metadata(review), "spec": {}, "status": status}
 
 
 def _user(review: Obj) -> User:
