@@ -50,6 +50,7 @@ class Cluster:
     """The running cluster as an operator sees it."""
 
     inventory: Path
+    name: str = NAME
 
     def kubectl(self, *arguments: str, timeout: float = 120, check: bool = True, **more: Any) -> str:
         """kubectl as released, from outside the hosts."""
@@ -64,7 +65,7 @@ class Cluster:
 
     def inside(self, tool: str) -> list[str]:
         """Prefix that runs a command in the lab's network, outside every host."""
-        return [tool, f"--net=/run/netns/kdist-{NAME}"]
+        return [tool, f"--net=/run/netns/kdist-{self.name}"]
 
     def get(self, *arguments: str) -> dict[str, Any]:
         """An object or list as JSON."""
@@ -73,11 +74,11 @@ class Cluster:
 
     def ssh(self, host: str, command: str, *, check: bool = True, timeout: float = 60) -> str:
         """A shell command on a host."""
-        return run(["kdist", "lab", "ssh", "--name", NAME, host, command], check=check, timeout=timeout)
+        return run(["kdist", "lab", "ssh", "--name", self.name, host, command], check=check, timeout=timeout)
 
     def lab(self, action: str, host: str) -> None:
         """crash, start, cut, heal, poweroff."""
-        run(["kdist", "lab", action, "--name", NAME, host])
+        run(["kdist", "lab", action, "--name", self.name, host])
 
     def playbook(self, *arguments: str, check: bool = True, timeout: float = 300) -> str:
         """ansible-playbook against this cluster."""
