@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Any
 
@@ -19,7 +20,7 @@ from kdist.apiserver.pipeline import Act, Pipeline
 from kdist.apiserver.request import Request, Send
 from kdist.apiserver.store import Store, Stored
 from kdist.apiserver.validation import decode, read_object
-from kdist.apiserver.validation.decode import Body
+from kdist.apiserver.validation.decode import SLOW_FROM, Body
 from kdist.storage.watchcache import Entry
 
 _MANAGER_LIMIT = 128
@@ -118,6 +119,8 @@ class Call:
             from kdist.apiserver import protobuf  # its table is only for clients that send it
 
             body = Body(protobuf.decode(raw))
+        elif media_type == negotiation.YAML and len(raw) > SLOW_FROM:
+            body = await asyncio.to_thread(self._decode, raw, media_type, kind)
         else:
             body = self._decode(raw, media_type, kind)
         if isinstance(body.value, dict):

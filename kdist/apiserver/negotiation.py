@@ -136,7 +136,7 @@ def _form(media_type: str, parameters: dict[str, str]) -> Form | None:
 def body_type(content_type: str) -> str:
     """JSON, YAML or protobuf, for the Content-Type of an object's body. UnsupportedMediaType for others."""
     media_type = content_type.partition(";")[0].strip().lower()
-    if not media_type or media_type == JSON:
+    if not content_type or media_type == JSON:
         return JSON
     if media_type == PROTOBUF:
         return PROTOBUF

@@ -61,7 +61,7 @@ async def cache_at_least(call: Call, version: str) -> WatchCache:
 
 def parse_version(text: str) -> int:
     """A resourceVersion parameter. BadRequest when it is none."""
-    if not text.isdigit():
+    if not (text.isascii() and text.isdigit() and len(text) <= 20):
         raise errors.Invalid(
             f'resourceVersion: Invalid value: "{text}": strconv.ParseUint: parsing "{text}": invalid syntax'
         )

@@ -14,11 +14,12 @@ from collections.abc import Callable, Sequence
 
 import orjson
 
-from kdist.api.errors import ApiError, BadRequest, Expired, InternalError
+from kdist.api.errors import ApiError, Expired, InternalError
 from kdist.api.meta import Obj
 from kdist.apiserver import answers, negotiation
 from kdist.apiserver.call import Call, partial_metadata
-from kdist.apiserver.handlers import selection
+from kdist.apiserver.handlers import listoptions, selection
+from kdist.apiserver.handlers.listoptions import ListOptions
 from kdist.apiserver.handlers.read import cache_at_least, parse_version
 from kdist.apiserver.handlers.selection import Selection
 from kdist.storage.interface import Compacted, Unreadable
@@ -34,11 +35,13 @@ Push = Callable[[bytes], bool]
 
 async def watch(call: Call) -> None:
     """Stream changes until the timeout, the client's going, or the server's stop."""
+    options = listoptions.of_watch(call.request)
     selected = selection.of(call)
     form = negotiation.streamed(call.request.header(b"accept"))
     encode = None if form.kind == "" and not call.store.converts else _encoder(call, form)
-    initial = _sends_initial_events(call)
-    version = call.request.param("resourceVersion")
+    initial, version = bool(options.initial_events), options.version
+    if version:
+        parse_version(version)  # nothing can be refused once the answer has begun
     cache = await cache_at_least(call, version if version in ("", "0") or initial else "0")
     await call.send(answers.head(call.request, 200, "application/json"))
     await call.send({"type": "http.response.body", "body": b"", "more_body": True})
@@ -52,26 +55,13 @@ async def watch(call: Call) -> None:
         if initial or version in ("", "0"):
             await stream.initial(initial)
         call.request.initialized()
-        await stream.follow(watcher, _timeout(call))
+        await stream.follow(watcher, _timeout(call, options))
     except ApiError as error:  # of a conversion
         await stream.fail(error)
     except Unreadable as error:
         await stream.fail(_unreadable(error))
     finally:
         cache.unwatch(watcher)
-
-
-def _sends_initial_events(call: Call) -> bool:
-    match = call.request.param("resourceVersionMatch")
-    if "sendInitialEvents" not in call.request.query:
-        if match:
-            raise BadRequest(
-                "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided"
-            )
-        return False
-    if match != "NotOlderThan":
-        raise BadRequest("sendInitialEvents requires setting resourceVersionMatch to NotOlderThan")
-    return call.request.flag("sendInitialEvents")
 
 
 def _open(cache: WatchCache, selected: Selection, version: str, initial: bool) -> Watcher:
@@ -87,10 +77,9 @@ def _unreadable(error: Unreadable) -> InternalError:
     return InternalError(f"Internal error occurred: {error}")
 
 
-def _timeout(call: Call) -> float:
-    asked = call.request.number("timeoutSeconds")
-    if asked is not None and asked > 0:
-        return float(asked)
+def _timeout(call: Call, options: ListOptions) -> float:
+    if options.timeout:
+        return float(options.timeout)
     shortest = call.core.settings.min_request_timeout
     return shortest * (1 + random.random())
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from kdist.api import errors
 from kdist.api.errors import Cause
 from kdist.api.meta import Obj
 from kdist.apiserver import objectmeta
 from kdist.apiserver.call import Call, copy
 from kdist.apiserver.handlers import patching
+from kdist.apiserver.validation.decode import SLOW_FROM
 
 
 async def create(call: Call) -> None:
@@ -46,7 +49,11 @@ async def update(call: Call) -> None:
 async def patch(call: Call) -> None:
     """PATCH of an object, or of one of its views; an apply patch creates what is not there."""
     request = call.request
-    wanted = patching.read(call, await request.body(), request.header(b"content-type"))
+    raw, content_type = await request.body(), request.header(b"content-type")
+    if len(raw) > SLOW_FROM and "yaml" in content_type and not raw.startswith(b"{"):
+        wanted = await asyncio.to_thread(patching.read, call, raw, content_type)
+    else:
+        wanted = patching.read(call, raw, content_type)
     act = wanted.act
     if request.flag("force") and not act.applies:
         told = "Forbidden: may not be specified for non-apply patch"

@@ -14,6 +14,7 @@ from kdist.apiserver.validation.structure import conform
 
 JSON = "application/json"
 YAML = "application/yaml"
+SLOW_FROM = 64 * 1024  # bytes of YAML whose parsing would hold up other requests: give it a thread
 
 
 @dataclass(slots=True)
@@ -41,7 +42,13 @@ def _decode_json(body: bytes, find_duplicates: bool) -> Body:
     except orjson.JSONDecodeError as error:
         raise BadRequest(f"couldn't get version/kind; json parse error: {error}") from error
     # A compact body whose encoding has its length cannot have lost a key: saves the slow pass for most clients.
-    if not find_duplicates or len(orjson.dumps(value)) == len(body.rstrip()):
+    try:
+        encoded = orjson.dumps(value)
+    except orjson.JSONEncodeError as error:  # it reads deeper than it writes
+        raise BadRequest(
+            f"couldn't get version/kind; json parse error: nested too deeply: {error}"
+        ) from error
+    if not find_duplicates or len(encoded) == len(body.rstrip()):
         return Body(value)
     repeated: dict[int, list[str]] = {}
 
