@@ -68,7 +68,13 @@ class Call:
             raise self._bad_option(
                 "dryRun", f'Unsupported value: []string{{{listed}}}: supported values: "All"'
             )
-        return Act(self.user, dry_run="All" in dry_run, manager=self.manager(), warn=self.request.warn)
+        return Act(
+            self.user,
+            dry_run="All" in dry_run,
+            manager=self.manager(),
+            warn=self.request.warn,
+            annotate=self.request.annotate,
+        )
 
     def _bad_option(self, field: str, told: str) -> errors.Invalid:
         """What is wrong with the query, in terms of the verb's options."""

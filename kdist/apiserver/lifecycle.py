@@ -21,6 +21,8 @@ from kdist.api.errors import ApiError
 from kdist.api.scheme import Scheme
 from kdist.apiserver import background, encryption, periphery, tls
 from kdist.apiserver.admission import default_chain
+from kdist.apiserver.admission.policies import ValidatingPolicies
+from kdist.apiserver.admission.policies.typechecking import TypeChecking
 from kdist.apiserver.admission.webhooks import MutatingWebhooks, ValidatingWebhooks, WebhookClient
 from kdist.apiserver.aggregation.layer import Aggregation
 from kdist.apiserver.allocators import open_allocator
@@ -30,7 +32,7 @@ from kdist.apiserver.core import Core
 from kdist.apiserver.crd.registration import Registration
 from kdist.apiserver.flowcontrol.gate import gate_of
 from kdist.apiserver.flowcontrol.upkeep import Upkeep
-from kdist.apiserver.loopback import CacheReader, RegistryWriter
+from kdist.apiserver.loopback import CacheLookup, CacheReader, RegistryWriter
 from kdist.apiserver.masters import Masters
 from kdist.apiserver.security import Security
 from kdist.apiserver.server import Server, bind
@@ -101,6 +103,8 @@ class ApiServer:
             self.core, self._reader, self._writer, ready=lambda: self._bootstrapped
         )
         self.core.aggregation.follow()
+        self._type_checking = TypeChecking(self._reader, self._writer, scheme)
+        self._type_checking.follow()
         self._compose()
         self._bootstrapped = False
         self._masters: Masters | None = None
@@ -119,12 +123,18 @@ class ApiServer:
         self._security = Security(self._settings, self._reader, self._writer)
         core.token_keys, core.token_issuer = self._security.keys, self._security.issuer
         core.authenticator, core.authorizer = self._security.authenticator, self._security.authorizer
-        asking = (self._reader, self._writer, core.scheme, self._webhooks)
+        asking = (self._reader, self._writer, core.scheme, self._webhooks, core.authorizer)
         core.admission = default_chain(
             self._reader,
             self._writer,
             core.authorizer,
-            extensions=(MutatingWebhooks(*asking), ValidatingWebhooks(*asking)),
+            extensions=(
+                MutatingWebhooks(*asking),
+                ValidatingPolicies(
+                    self._reader, self._writer, core.scheme, core.authorizer, CacheLookup(core)
+                ),
+                ValidatingWebhooks(*asking),
+            ),
         )
 
     def _http_server(self) -> Server:
@@ -171,6 +181,7 @@ class ApiServer:
         self.core.companions = {("", "services"): allocator}
         self._spawn(self._server.serve([self._listener]), "https")
         self._spawn(self._definitions.run(), "custom-resource-definitions")
+        self._spawn(self._type_checking.run(), "admission-policy-status")
         await self._bootstrap()
         await self._flow_control.start(self.core.gate)
         self._spawn(self._flow_control.run(), "flow-control")

@@ -123,6 +123,25 @@ class CacheReader:
         cache.listen(changed)
 
 
+class CacheLookup:
+    """Reads of any served kind from its watch cache, which is loaded when it is first asked."""
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+
+    async def find(self, kind: Kind, namespace: str, name: str) -> Obj | None:
+        """One object, or None."""
+        store = self._core.store(resource_of(self._core, kind))
+        entry = (await store.cache()).get(store.key(namespace, name))
+        return store.read(entry) if entry else None
+
+    async def find_all(self, kind: Kind, namespace: str) -> list[Obj]:
+        """All objects, of one namespace if there is one."""
+        store = self._core.store(resource_of(self._core, kind))
+        scope = f"{namespace}/" if namespace and kind.namespaced else ""
+        return [store.read(entry) for entry in (await store.cache()).entries(scope)]
+
+
 class RegistryWriter:
     """Writes through the pipeline without admission, and reads what storage has now."""
 

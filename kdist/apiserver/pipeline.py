@@ -21,7 +21,7 @@ from kdist.api.schema import Schema
 from kdist.apiserver import managedfields as managed
 from kdist.apiserver import objectmeta
 from kdist.apiserver.admission import Request as AdmissionRequest
-from kdist.apiserver.admission.base import Operation, undefaulted, unheard
+from kdist.apiserver.admission.base import Operation, undefaulted, unheard, unrecorded
 from kdist.apiserver.authn.user import LOOPBACK, User
 from kdist.apiserver.store import Store, Stored
 from kdist.storage.interface import KeyValue, Mismatch, Write
@@ -42,6 +42,7 @@ class Act:
     manager: str = "kube-apiserver"
     applies: bool = False  # a server-side apply: it has done its own field management
     warn: Callable[[str], None] = unheard  # where admission's warnings go
+    annotate: Callable[[str, str], None] = unrecorded  # where its annotations for the audit log go
 
 
 class Admission(Protocol):
@@ -303,6 +304,7 @@ class Pipeline:
             old=old,
             dry_run=act.dry_run,
             warn=act.warn,
+            annotate=act.annotate,
             default=self._strategy.default if not subresource or subresource == "status" else undefaulted,
         )
 

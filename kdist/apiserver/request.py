@@ -49,6 +49,7 @@ class Request:
         self.resource: Resource | None = None  # what the path names, when it is served here
         self.user: User = ANONYMOUS
         self.warnings: list[str] = []
+        self.audit_annotations: dict[str, str] = {}  # what admission wants the audit log to tell
         self.audit_id: str = self.header(b"audit-id") or _audit_id()
 
     def header(self, name: bytes) -> str:
@@ -98,6 +99,10 @@ class Request:
         """Add a Warning header to the answer, once per text."""
         if text not in self.warnings:
             self.warnings.append(text)
+
+    def annotate(self, key: str, value: str) -> None:
+        """Add an annotation to what the audit log tells of the request; the first of a key stays."""
+        self.audit_annotations.setdefault(key, value)
 
     async def body(self, limit: int = BODY_LIMIT) -> bytes:
         """The whole body. RequestEntityTooLarge beyond ``limit`` bytes, ClientGone when it breaks off."""

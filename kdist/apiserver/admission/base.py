@@ -28,6 +28,10 @@ def unheard(text: str) -> None:
     """Where warnings go when nobody waits for an answer."""
 
 
+def unrecorded(key: str, value: str) -> None:
+    """Where annotations for the audit log go when nobody keeps one."""
+
+
 def undefaulted(obj: Obj) -> None:
     """What defaulting comes to where there is no strategy."""
 
@@ -53,7 +57,8 @@ class Request:
 
     ``verb`` is the admission operation: a patch is an update, or a create when it makes the object.
     ``obj`` is None for deletions, ``old`` is None for creations. ``resource`` names the resource itself;
-    ``subresource`` is empty or e.g. ``status``. ``warn`` puts a text into the answer's Warning headers.
+    ``subresource`` is empty or e.g. ``status``. ``warn`` puts a text into the answer's Warning headers,
+    ``annotate`` a key and a value into what the audit log tells.
     ``default`` fills in the defaults of an object that a plug-in replaces.
     """
 
@@ -67,6 +72,7 @@ class Request:
     old: Obj | None = None
     dry_run: bool = False
     warn: Callable[[str], None] = unheard
+    annotate: Callable[[str, str], None] = unrecorded
     default: Callable[[Obj], None] = undefaulted
     rounds: Rounds = field(default_factory=Rounds)
 

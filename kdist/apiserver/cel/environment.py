@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from kdist.apiserver.cel import ast, declarations, literals
+from kdist.apiserver.cel import ast, declarations, literals, types
 from kdist.apiserver.cel.ast import Ast
 from kdist.apiserver.cel.errors import CompileError
 from kdist.apiserver.cel.messages import Messages
@@ -50,7 +50,7 @@ class Environment:
         try:
             serialized = self._env.compile(expression).serialize()
         except RuntimeError as error:  # the library's only error
-            raise CompileError(_told(str(error))) from error
+            raise CompileError(self._messages.shown(_told(str(error)))) from error
         checked = ast.decode(serialized)
         faults = literals.check(checked, expression)
         if faults:
@@ -58,7 +58,23 @@ class Environment:
         return checked
 
     def _result_type(self, checked: Ast) -> str:
-        return ast.shown(checked.type_of(checked.root))
+        return self._messages.shown(ast.shown(checked.type_of(checked.root)))
+
+    def declaration_of(self, program: Program) -> DeclType:
+        """The type of an expression's result, as that of another environment's variable."""
+        return self._declaration(program.ast.type_of(program.ast.root))
+
+    def _declaration(self, made: ast.Type) -> DeclType:
+        match made[0]:
+            case "list":
+                return types.list_of(self._declaration(made[1]))
+            case "map":
+                return types.map_of(self._declaration(made[2]), key=self._declaration(made[1]))
+            case "object":
+                return self._messages.types.get(made[1], types.DYN)
+            case "opaque":
+                return types.opaque(made[1]) if len(made) == 2 else types.DYN
+        return types.SIMPLE.get(made[0], types.DYN)
 
     def _type(self, declared: DeclType) -> Any:
         kind = _library().Type

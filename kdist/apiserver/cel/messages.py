@@ -52,12 +52,19 @@ class Messages:
         self._kept: list[DeclType] = []
         self.types: dict[str, DeclType] = {}
 
+    def shown(self, text: str) -> str:
+        """A message of the checker with the types called by their own names."""
+        for name, declared in self.types.items():
+            if name != declared.name:
+                text = text.replace(name, declared.name)
+        return text
+
     def name_of(self, declared: DeclType) -> str:
         """The message of an object type, which is made when it is first asked for."""
         known = self._names.get(id(declared))
         if known is not None:
             return known
-        wanted = declared.name
+        wanted = declared.name.replace(".", "_")
         name, at = wanted, 1
         while name in self.types:
             at += 1
@@ -65,7 +72,7 @@ class Messages:
         self._names[id(declared)] = name
         self._kept.append(declared)  # or another type could get its id
         self.types[name] = declared
-        message = descriptor_pb2.DescriptorProto(name=name.rpartition(".")[2] if "." in name else name)
+        message = descriptor_pb2.DescriptorProto(name=name)
         for number, (field_name, made) in enumerate(sorted(declared.fields.items()), 1):
             self._add(message, name, field_name, number, made)
         self._file.message_type.append(message)

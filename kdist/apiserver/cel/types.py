@@ -74,6 +74,9 @@ TIMESTAMP = DeclType("timestamp", min_size=21, plain=False)
 DURATION = DeclType("duration", min_size=3, plain=False)
 NULL = DeclType("null_type", min_size=4)
 DYN = DeclType("dyn", min_size=1)
+SIMPLE = {
+    made.kind: made for made in (BOOL, INT, UINT, DOUBLE, STRING, BYTES, TIMESTAMP, DURATION, NULL, DYN)
+}
 
 
 def list_of(element: DeclType, max_elements: int = UNBOUNDED) -> DeclType:

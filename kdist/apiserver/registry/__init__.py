@@ -5,6 +5,7 @@ from __future__ import annotations
 from kdist.api.resources import Resource
 from kdist.api.schema import ANY, Schema
 from kdist.apiserver.registry import (
+    admissionpolicies,
     batch,
     certificates,
     cluster,
@@ -63,8 +64,8 @@ _STRATEGIES: dict[tuple[str, str], type[Strategy]] = {
     ("apiextensions.k8s.io", "customresourcedefinitions"): extensions.CustomResourceDefinitionStrategy,
     ("apiregistration.k8s.io", "apiservices"): extensions.APIServiceStrategy,
     (_ADMISSION, "mutatingwebhookconfigurations"): extensions.WebhookStrategy,
-    (_ADMISSION, "validatingadmissionpolicies"): extensions.AdmissionPolicyStrategy,
-    (_ADMISSION, "validatingadmissionpolicybindings"): extensions.AdmissionPolicyBindingStrategy,
+    (_ADMISSION, "validatingadmissionpolicies"): admissionpolicies.AdmissionPolicyStrategy,
+    (_ADMISSION, "validatingadmissionpolicybindings"): admissionpolicies.AdmissionPolicyBindingStrategy,
     (_ADMISSION, "validatingwebhookconfigurations"): extensions.WebhookStrategy,
     (_FLOW, "flowschemas"): policies.FlowSchemaStrategy,
     (_FLOW, "prioritylevelconfigurations"): policies.PriorityLevelStrategy,

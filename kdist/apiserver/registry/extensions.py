@@ -1,4 +1,4 @@
-"""What extends the API: webhooks, admission policies, custom resource definitions, aggregated groups."""
+"""What extends the API: webhooks, custom resource definitions, aggregated groups."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 from kdist.api import meta
 from kdist.api.errors import Cause
 from kdist.api.meta import Obj
+from kdist.apiserver.registry import admissionrules
 from kdist.apiserver.registry.base import USERS_METADATA, Strategy
 from kdist.apiserver.registry.podspec import fill
 from kdist.apiserver.validation import causes, names
@@ -49,48 +50,11 @@ class WebhookStrategy(Strategy):
             if bool(client.get("url")) is bool(client.get("service")):
                 told = "exactly one of url or service is required"
                 found.append(causes.required(f"{where}.clientConfig", told))
-            if hook.get("matchConditions"):  # to ignore them would send the hook what it must not see
-                told = "match conditions (CEL) are not supported yet"
-                found.append(causes.invalid(f"{where}.matchConditions", len(hook["matchConditions"]), told))
+            for index, rule in enumerate(hook.get("rules") or ()):
+                found += admissionrules.check_rule(rule, f"{where}.rules[{index}]")
+            conditions = hook.get("matchConditions") or []
+            found += admissionrules.check_match_conditions(conditions, f"{where}.matchConditions")
         return found
-
-
-class AdmissionPolicyStrategy(Strategy):
-    """ValidatingAdmissionPolicies."""
-
-    tracks_generation = True
-    status_keeps = USERS_METADATA
-
-    def default(self, obj: Obj) -> None:
-        """Fail closed, match everything equivalent."""
-        spec = obj.setdefault("spec", {})
-        fill(spec, failurePolicy="Fail")
-        if constraints := spec.get("matchConstraints"):
-            _default_match(constraints)
-
-    def warnings(self, obj: Obj, old: Obj | None = None) -> list[str]:
-        """Nobody may believe to be protected by what is only stored."""
-        return ["admission policies (CEL) are stored but not evaluated yet"]
-
-
-class AdmissionPolicyBindingStrategy(Strategy):
-    """ValidatingAdmissionPolicyBindings."""
-
-    tracks_generation = True
-
-    def default(self, obj: Obj) -> None:
-        """Match everything equivalent."""
-        if resources := meta.get(obj, "spec.matchResources"):
-            _default_match(resources)
-
-
-def _default_match(resources: Obj) -> None:
-    fill(resources, matchPolicy="Equivalent")
-    resources.setdefault("namespaceSelector", {})
-    resources.setdefault("objectSelector", {})
-    for field in ("resourceRules", "excludeResourceRules"):
-        for rule in resources.get(field) or ():
-            fill(rule, scope="*")
 
 
 class CustomResourceDefinitionStrategy(Strategy):

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from kdist.api import selectors
 from kdist.api.kinds import Kind
 from kdist.api.selectors import LabelSelector
+from kdist.apiserver.admission.expressions import conditions
+from kdist.apiserver.admission.expressions.conditions import NO_CONDITIONS, Conditions
 from kdist.apiserver.ports import Obj, Reader
 
 GROUP = "admissionregistration.k8s.io"
@@ -64,6 +66,7 @@ class Hook:
     service: ServiceReference | None
     path: str
     ca_bundle: bytes
+    conditions: Conditions = NO_CONDITIONS
 
 
 class Hooks:
@@ -103,7 +106,7 @@ def _hook(identity: str, hook: Obj) -> Hook:
     return Hook(
         identity=identity,
         name=hook["name"],
-        rules=tuple(_rule(rule) for rule in hook.get("rules") or ()),
+        rules=tuple(parse_rule(rule) for rule in hook.get("rules") or ()),
         namespaces=selectors.from_label_selector(hook.get("namespaceSelector") or {}),
         objects=selectors.from_label_selector(hook.get("objectSelector") or {}),
         exact=hook.get("matchPolicy") == "Exact",
@@ -115,6 +118,7 @@ def _hook(identity: str, hook: Obj) -> Hook:
         service=service_reference(service) if service else None,
         path=(service or {}).get("path") or "/",
         ca_bundle=_decoded(client.get("caBundle") or ""),
+        conditions=conditions.parse(hook.get("matchConditions") or ()),
     )
 
 
@@ -123,7 +127,8 @@ def service_reference(service: Obj) -> ServiceReference:
     return ServiceReference(service["namespace"], service["name"], service.get("port") or 443)
 
 
-def _rule(rule: Obj) -> Rule:
+def parse_rule(rule: Obj) -> Rule:
+    """From a v1 RuleWithOperations."""
     return Rule(
         operations=tuple(rule.get("operations") or ()),
         groups=tuple(rule.get("apiGroups") or ()),

@@ -14,12 +14,15 @@ from kdist.api.errors import ApiError, InternalError
 from kdist.api.kinds import NAMESPACES, Kind
 from kdist.api.patch import json as json_patch
 from kdist.api.scheme import Scheme
-from kdist.apiserver import conversion
+from kdist.apiserver.admission import versions
 from kdist.apiserver.admission.base import ALL, Operation, Plugin, Request
+from kdist.apiserver.admission.expressions import subject
+from kdist.apiserver.admission.expressions.conditions import ConditionError
 from kdist.apiserver.admission.webhooks import matching, review
 from kdist.apiserver.admission.webhooks.client import CallError, WebhookClient
 from kdist.apiserver.admission.webhooks.configuration import MUTATING, VALIDATING, Hook, Hooks
 from kdist.apiserver.admission.webhooks.review import Answer, InvalidResponse
+from kdist.apiserver.authz.authorizer import Authorizer
 from kdist.apiserver.ports import Obj, Reader, Writer
 from kdist.telemetry import log
 
@@ -33,15 +36,19 @@ class _Webhooks(Plugin):
     configuration: ClassVar[Kind]
     may_patch: ClassVar[bool] = False
 
-    def __init__(self, reader: Reader, writer: Writer, scheme: Scheme, client: WebhookClient) -> None:
+    def __init__(
+        self, reader: Reader, writer: Writer, scheme: Scheme, client: WebhookClient, authorizer: Authorizer
+    ) -> None:
         self._reader, self._writer, self._scheme, self._client = reader, writer, scheme, client
+        self._authorizer = authorizer
+        self._equivalents = versions.Equivalents(scheme)
         self._hooks = Hooks(reader, self.configuration)
 
     async def _selected(self, request: Request) -> list[tuple[Hook, Kind]]:
         """The hooks to ask, each with the coordinates it knows the resource by."""
         if not self._hooks or matching.is_exempt(request):
             return []
-        equivalents = self._equivalents(request.resource)
+        equivalents = self._equivalents.of(request.resource)
         found = []
         for hook in self._hooks:
             kind = matching.matched_kind(hook, request, equivalents)
@@ -50,16 +57,6 @@ class _Webhooks(Plugin):
             if hook.namespaces.everything or await self._namespace_matches(hook, request):
                 found.append((hook, kind))
         return found
-
-    def _equivalents(self, kind: Kind) -> list[Kind]:
-        asked = self._scheme.by_path(kind.group, kind.version, kind.plural)
-        if asked is None or not asked.storage_prefix:
-            return []
-        return [
-            Kind(r.group, r.version, r.plural, r.kind, r.namespaced)
-            for r in self._scheme
-            if r.storage_prefix == asked.storage_prefix and r is not asked
-        ]
 
     async def _namespace_matches(self, hook: Hook, request: Request) -> bool:
         is_namespace = request.resource == NAMESPACES
@@ -73,8 +70,25 @@ class _Webhooks(Plugin):
             found = await self._writer.get(NAMESPACES, None, name)
         return hook.namespaces.matches(meta.labels(found))
 
+    def _wanted(self, hook: Hook, kind: Kind, request: Request) -> bool:
+        """Whether the hook's match conditions hold. Forbidden when they fail and the hook must not be skipped."""
+        if not hook.conditions.conditions:
+            return True
+        obj, old = (self._converted(o, kind, request) for o in (request.obj, request.sent_old))
+        values = subject.bindings(request, kind, obj, old, authorizer=self._authorizer)
+        try:
+            return hook.conditions.hold(values)
+        except ConditionError as error:
+            if hook.ignore_failure:
+                return False
+            raise request.forbidden(str(error)) from error
+
     async def _ask(self, hook: Hook, kind: Kind, request: Request) -> Answer | None:
-        """The answer of a hook that allows; None when it cannot be had and may be ignored. ApiError."""
+        """The answer of a hook that allows; None when it cannot be had and may be ignored, or does not want to be
+        asked. ApiError.
+        """
+        if not self._wanted(hook, kind, request):
+            return None
         if request.dry_run and hook.side_effects:
             raise review.dry_run_unsupported(hook.name)
         uid = str(uuid.uuid4())
@@ -97,13 +111,7 @@ class _Webhooks(Plugin):
         return answer
 
     def _converted(self, obj: Obj | None, kind: Kind, request: Request) -> Obj | None:
-        if obj is None or kind == request.resource or request.subresource not in ("", "status"):
-            return obj
-        return self._in_version(orjson.loads(orjson.dumps(obj)), kind)
-
-    def _in_version(self, obj: Obj, kind: Kind) -> Obj:
-        resource = self._scheme.by_path(kind.group, kind.version, kind.plural)
-        return conversion.convert(obj, resource) if resource is not None else obj
+        return versions.converted(self._scheme, obj, kind, request)
 
 
 class MutatingWebhooks(_Webhooks):
@@ -143,7 +151,7 @@ class MutatingWebhooks(_Webhooks):
         if not isinstance(after, dict):
             raise InternalError(f'Internal error occurred: webhook "{hook.name}" made no object')
         if kind != request.resource:
-            after = self._in_version(after, request.resource)
+            after = versions.in_version(self._scheme, after, request.resource)
         request.default(after)
         request.obj = after
         return True

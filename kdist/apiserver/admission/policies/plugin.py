@@ -1,0 +1,201 @@
+"""The link of the admission chain that applies ValidatingAdmissionPolicies."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import orjson
+
+from kdist.api import errors, meta
+from kdist.api.errors import ApiError, Cause
+from kdist.api.kinds import NAMESPACES, Kind
+from kdist.api.scheme import Scheme
+from kdist.api.selectors import LabelSelector
+from kdist.apiserver.admission import versions
+from kdist.apiserver.admission.base import ALL, Operation, Plugin, Request
+from kdist.apiserver.admission.expressions import subject
+from kdist.apiserver.admission.policies import evaluation, params
+from kdist.apiserver.admission.policies.compilation import Binding, Policy
+from kdist.apiserver.admission.policies.configured import Configured
+from kdist.apiserver.admission.policies.evaluation import Verdict
+from kdist.apiserver.admission.policies.params import ConfigurationError, Lookup
+from kdist.apiserver.admission.webhooks.matching import is_exempt
+from kdist.apiserver.authz.authorizer import Authorizer
+from kdist.apiserver.ports import Obj, Reader, Writer
+
+ANNOTATION_LIMIT = 10 * 1024
+_FAILURE_KEY = "validation.policy.admission.k8s.io/validation_failure"
+_CODES = {"Unauthorized": 401, "Forbidden": 403, "RequestEntityTooLarge": 413}
+
+
+@dataclass(slots=True)
+class _Denial:
+    """Why a request is refused."""
+
+    policy: str
+    binding: str
+    message: str
+    reason: str = ""
+
+    def told(self) -> str:
+        bound = f" with binding '{self.binding}'" if self.binding else ""
+        return f"ValidatingAdmissionPolicy '{self.policy}'{bound} denied request: {self.message}"
+
+
+@dataclass(slots=True)
+class _Review:
+    """One request before all policies."""
+
+    request: Request
+    denials: list[_Denial] = field(default_factory=list)
+    values: dict[Kind, dict[str, Any]] = field(default_factory=dict)
+
+
+class ValidatingPolicies(Plugin):
+    """Evaluates the policies that are bound; the first refusal in their order is the answer."""
+
+    operations: ClassVar[frozenset[Operation]] = ALL
+
+    def __init__(
+        self, reader: Reader, writer: Writer, scheme: Scheme, authorizer: Authorizer, lookup: Lookup
+    ) -> None:
+        self._reader, self._writer, self._scheme = reader, writer, scheme
+        self._authorizer, self._lookup = authorizer, lookup
+        self._configured = Configured(reader)
+        self._equivalents = versions.Equivalents(scheme)
+
+    async def validate(self, request: Request) -> None:
+        """Raise the refusal; warn and annotate where a binding asks for that."""
+        if not self._configured or is_exempt(request):
+            return
+        review = _Review(request)
+        for policy in self._configured.policies_for(request):
+            kind = await self._matched_kind(policy, request)
+            if kind is not None:
+                await self._apply(policy, kind, review)
+        if review.denials:
+            raise _refusal(request, review.denials[0])
+
+    async def _matched_kind(self, bound: Policy | Binding, request: Request) -> Kind | None:
+        """The coordinates under which a policy or a binding wants the request."""
+        matches = bound.matches
+        if not matches.selects_object(request):
+            return None
+        if not await self._in_selected_namespace(matches.namespaces, request):
+            return None
+        return matches.matched_kind(request, self._equivalents.of(request.resource))
+
+    async def _in_selected_namespace(self, namespaces: LabelSelector, request: Request) -> bool:
+        """Whether the request's namespace is selected; what is in none is in every selection."""
+        if namespaces.everything:
+            return True
+        found = await self._namespace(request)
+        return found is None or namespaces.matches(meta.labels(found))
+
+    async def _namespace(self, request: Request) -> Obj | None:
+        is_namespace = request.resource == NAMESPACES
+        if is_namespace and not request.subresource and request.obj is not None:
+            return request.obj
+        name = request.name if is_namespace else request.namespace
+        if not name:
+            return None
+        found = self._reader.get(NAMESPACES, None, name)
+        if found is None:  # the cache may lag behind the namespace's creation
+            found = await self._writer.get(NAMESPACES, None, name)
+        return found
+
+    async def _apply(self, policy: Policy, kind: Kind, review: _Review) -> None:
+        try:
+            param_kind = self._param_kind(policy)
+        except ConfigurationError as error:
+            _misconfigured(policy, None, f"failed to configure policy: {error}", review)
+            return
+        annotations: dict[str, list[str]] = {}
+        for binding in self._configured.bindings_of(policy.name):
+            if await self._matched_kind(binding, review.request) is None:
+                continue
+            try:
+                found = await params.collect(
+                    self._lookup, param_kind, binding.param_ref, review.request.namespace
+                )
+            except ConfigurationError as error:
+                _misconfigured(policy, binding, f"failed to configure binding: {error}", review)
+                continue
+            for verdict in await self._verdicts(policy, kind, found, review):
+                _report(policy, binding, verdict, review)
+                for key, value in verdict.annotations:
+                    values = annotations.setdefault(key, [])
+                    if value[:ANNOTATION_LIMIT] not in values:
+                        values.append(value[:ANNOTATION_LIMIT])
+        for key, values in annotations.items():
+            review.request.annotate(f"{policy.name}/{key}", ", ".join(values))
+
+    async def _verdicts(
+        self, policy: Policy, kind: Kind, found: Sequence[Any], review: _Review
+    ) -> list[Verdict]:
+        if not found:
+            return []
+        values = review.values.get(kind)
+        if values is None:
+            values = review.values[kind] = await self._values(kind, review.request)
+        return [evaluation.judge(policy, values, param) for param in found]
+
+    async def _values(self, kind: Kind, request: Request) -> dict[str, Any]:
+        obj, old = (
+            versions.converted(self._scheme, o, kind, request) for o in (request.obj, request.sent_old)
+        )
+        namespace = None if request.resource == NAMESPACES else await self._namespace(request)
+        return subject.bindings(request, kind, obj, old, authorizer=self._authorizer, namespace=namespace)
+
+    def _param_kind(self, policy: Policy) -> Kind | None:
+        """The kind of the policy's parameters. ConfigurationError when it is not served."""
+        if policy.param_kind is None:
+            return None
+        api_version, kind = policy.param_kind
+        resource = self._scheme.by_kind(api_version, kind)
+        if resource is None:
+            told = f"{api_version}, Kind={kind}"
+            raise ConfigurationError(f"failed to find resource referenced by paramKind: '{told}'")
+        return Kind(resource.group, resource.version, resource.plural, kind, resource.namespaced)
+
+
+def _misconfigured(policy: Policy, binding: Binding | None, message: str, review: _Review) -> None:
+    if not policy.ignore_failure:
+        review.denials.append(_Denial(policy.name, binding.name if binding else "", message))
+
+
+def _report(policy: Policy, binding: Binding, verdict: Verdict, review: _Review) -> None:
+    """Do with the failures what the binding says."""
+    for failure in verdict.failures:
+        for action in binding.actions:
+            if action == "Deny":
+                review.denials.append(_Denial(policy.name, binding.name, failure.message, failure.reason))
+            elif action == "Warn":
+                review.request.warn(
+                    f"Validation failed for ValidatingAdmissionPolicy '{policy.name}' with binding "
+                    f"'{binding.name}': {failure.message}"
+                )
+            else:
+                told = {
+                    "message": failure.message,
+                    "policy": policy.name,
+                    "binding": binding.name,
+                    "expressionIndex": failure.index,
+                    "validationActions": list(binding.actions),
+                }
+                review.request.annotate(_FAILURE_KEY, orjson.dumps([told]).decode())
+    review.denials += [_Denial(policy.name, binding.name, message) for message in verdict.refusals]
+
+
+def _refusal(request: Request, denial: _Denial) -> ApiError:
+    """The answer: worded as one of what is forbidden, with the reason that the rule gives."""
+    message, reason = denial.told(), denial.reason or "Invalid"
+    forbidden = request.forbidden(message)
+    error = errors.from_status(
+        {"reason": reason, "message": forbidden.message, "details": forbidden.details},
+        _CODES.get(reason, 422),
+    )
+    error.causes = (Cause("", message, ""),)
+    return error
