@@ -46,7 +46,7 @@ def _selected(value: Any, name: str) -> Any:
 
 
 def _found(value: Any, key: Any) -> Any:
-    """The value at a key or an index, or _MISSING. EvaluationError for what has neither."""
+    """The value at a key or an index, or _MISSING; scalars have neither."""
     if isinstance(value, dict | Lazy):
         return value.get(_hashable(key), _MISSING) if isinstance(value, dict) else _lazy(value, key)
     if isinstance(value, Struct):
@@ -54,7 +54,7 @@ def _found(value: Any, key: Any) -> Any:
     if isinstance(value, list):
         at = _index(key)
         return value[at] if 0 <= at < len(value) else _MISSING
-    raise no_such_overload()
+    return _MISSING
 
 
 def _lazy(value: Lazy, key: Any) -> Any:

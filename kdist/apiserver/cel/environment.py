@@ -7,12 +7,11 @@ loaded with the first environment: a server without expressions does not pay for
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from kdist.apiserver.cel import ast, declarations, literals, types
+from kdist.apiserver.cel import ast, declarations, literals, types, wording
 from kdist.apiserver.cel.ast import Ast
 from kdist.apiserver.cel.errors import CompileError
 from kdist.apiserver.cel.messages import Messages
@@ -22,9 +21,6 @@ from kdist.apiserver.cel.types import DeclType
 
 if TYPE_CHECKING:
     from cel_expr_python import cel
-
-_STATUS = re.compile(r"^[A-Z_]+: | \[[A-Z_]+\]$")
-_STRUCT = re.compile(r"(undefined field '[^']*') not found in struct '[^']*'")
 
 
 class Environment:
@@ -50,7 +46,8 @@ class Environment:
         try:
             serialized = self._env.compile(expression).serialize()
         except RuntimeError as error:  # the library's only error
-            raise CompileError(self._messages.shown(_told(str(error)))) from error
+            told = self._messages.shown(wording.faults(str(error), expression))
+            raise CompileError(f"compilation failed: {told}") from error
         checked = ast.decode(serialized)
         faults = literals.check(checked, expression)
         if faults:
@@ -95,10 +92,6 @@ class Environment:
             case "null_type":
                 return kind.NULL
         return getattr(kind, declared.kind.upper())
-
-
-def _told(text: str) -> str:
-    return "compilation failed: " + _STRUCT.sub(r"\1", _STATUS.sub("", text))
 
 
 @cache

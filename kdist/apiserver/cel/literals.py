@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from kdist.apiserver.cel import patterns, values
+from kdist.apiserver.cel import formatclauses, patterns, values
 from kdist.apiserver.cel.ast import (
     Ast,
     Call,
@@ -25,9 +25,7 @@ def check(ast: Ast, source: str) -> list[str]:
     found: list[str] = []
     exempt = _arguments_of_format(ast)
     for node in walk(ast.root):
-        told = None if node.id in exempt else _fault(ast, node)
-        if told is not None:
-            at, message = told
+        for at, message in _faults(ast, node, exempt=node.id in exempt):
             found.append(place(ast, at, message, source))
     return found
 
@@ -73,45 +71,50 @@ def children(node: Node) -> list[Node]:
     return []
 
 
-def _fault(ast: Ast, node: Node) -> tuple[Node, str] | None:
+def _faults(ast: Ast, node: Node, *, exempt: bool) -> Iterator[tuple[Node, str]]:
     if isinstance(node, Call):
-        return _call_fault(node)
-    if isinstance(node, ListNode):
-        elements = [e for at, e in enumerate(node.elements) if at not in node.optional]
-        return _unlike(ast, elements)
-    if isinstance(node, StructNode) and not node.name:
+        yield from _call_faults(ast, node)
+    elif exempt:
+        return
+    elif isinstance(node, ListNode):
+        yield from _unlike(ast, [e for at, e in enumerate(node.elements) if at not in node.optional])
+    elif isinstance(node, StructNode) and not node.name:
         entries = [entry for entry in node.entries if not entry.optional]
-        return _unlike(ast, [entry.key for entry in entries]) or _unlike(ast, [e.value for e in entries])
-    return None
+        yield from _unlike(ast, [entry.key for entry in entries])
+        yield from _unlike(ast, [entry.value for entry in entries])
 
 
-def _call_fault(node: Call) -> tuple[Node, str] | None:
+def _call_faults(ast: Ast, node: Call) -> Iterator[tuple[Node, str]]:
+    if node.function == "format" and isinstance(node.target, Const) and isinstance(node.args[0], ListNode):
+        types = [ast.type_of(argument) for argument in node.args[0].elements]
+        fault = formatclauses.fault(str(node.target.value), types)
+        if fault is not None:
+            at, told = fault
+            yield (node.target if at is None else node.args[0].elements[at]), told
     literal = node.args[-1] if node.args else None
     if not isinstance(literal, Const) or not isinstance(literal.value, str):
-        return None
+        return
     text = literal.value
     if node.function == "duration" and values.parse_duration(text) is None:
-        return literal, "invalid duration argument"
+        yield literal, "invalid duration argument"
     if node.function == "timestamp" and values.parse_timestamp(text) is None:
-        return literal, "invalid timestamp argument"
-    if node.function == "matches":
+        yield literal, "invalid timestamp argument"
+    if node.function in ("matches", "find", "findAll"):
         try:
             patterns.compile(text)
         except EvaluationError:
-            return literal, "invalid matches argument"
-    return None
+            yield literal, f"invalid {node.function} argument"
 
 
-def _unlike(ast: Ast, nodes: list[Node]) -> tuple[Node, str] | None:
-    """The first element whose type is not that of the first one."""
+def _unlike(ast: Ast, nodes: list[Node]) -> Iterator[tuple[Node, str]]:
+    """The elements whose types are not that of the first one."""
     wanted: Type | None = None
     for node in nodes:
         kind = ast.type_of(node)
         if wanted is None:
             wanted = kind
         elif not _alike(wanted, kind):
-            return node, f"expected type '{shown(wanted)}' but found '{shown(kind)}'"
-    return None
+            yield node, f"expected type '{shown(wanted)}' but found '{shown(kind)}'"
 
 
 def _alike(one: Type, other: Type) -> bool:

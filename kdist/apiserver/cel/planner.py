@@ -22,7 +22,7 @@ from kdist.apiserver.cel.ast import (
     Select,
     StructNode,
 )
-from kdist.apiserver.cel.errors import EvaluationError
+from kdist.apiserver.cel.errors import CompileError, EvaluationError
 from kdist.apiserver.cel.escaping import unescape
 from kdist.apiserver.cel.library import FUNCTIONS
 from kdist.apiserver.cel.program import Plan
@@ -31,6 +31,7 @@ from kdist.apiserver.cel.types import DeclType
 from kdist.apiserver.cel.values import Optional, Struct, TypeValue
 
 Evaluate = logic.Evaluate
+_CONVERSIONS = frozenset({"bool", "bytes", "double", "duration", "int", "string", "timestamp", "uint"})
 _INDEXES = {"_[_]": False, "_?._": True, "_[?_]": True}
 
 
@@ -82,7 +83,19 @@ class _Planner:
                 return dict(pairs)
             except TypeError:
                 return MISSING
+        if isinstance(node, Call) and node.function in _CONVERSIONS and len(node.args) == 1:
+            return self._converted(node)
         return MISSING
+
+    def _converted(self, node: Call) -> Any:
+        """A converted literal; one that cannot be converted makes no program."""
+        value = self._constant(node.args[0])
+        if value is MISSING or isinstance(node.args[0], Call):
+            return MISSING
+        try:
+            return FUNCTIONS[node.function](value)
+        except EvaluationError as error:
+            raise CompileError(f"program instantiation failed: {error}") from error
 
     def _ident(self, name: str) -> Evaluate:
         name = name.removeprefix(".")

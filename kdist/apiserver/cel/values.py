@@ -27,9 +27,10 @@ class Uint(int):
 
 @dataclass(frozen=True, slots=True, order=True)
 class Timestamp:
-    """Nanoseconds since 1970."""
+    """Nanoseconds since 1970; ``offset`` (seconds) is that of the zone it was written in, for showing it."""
 
     nanos: int
+    offset: int = field(default=0, compare=False)
 
     @property
     def moment(self) -> datetime:
@@ -279,10 +280,8 @@ def parse_timestamp(text: str) -> Timestamp | None:
     except ValueError:
         return None
     seconds = int((moment - datetime(1970, 1, 1, tzinfo=UTC)).total_seconds())
-    if sign:
-        offset = int(hours) * 3600 + int(minutes) * 60
-        seconds += offset if sign == "-" else -offset
-    return Timestamp(seconds * SECOND + int((fraction or "0")[:9].ljust(9, "0")))
+    offset = int(sign + "1") * (int(hours) * 3600 + int(minutes) * 60) if sign else 0
+    return Timestamp((seconds - offset) * SECOND + int((fraction or "0")[:9].ljust(9, "0")), offset)
 
 
 def parse_date(text: str) -> Timestamp | None:

@@ -13,6 +13,7 @@ from kdist.apiserver.cel.library.strings import text
 from kdist.apiserver.cel.values import Opaque
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+_PREFIX = "network address parse error during conversion from string: "
 _BITS = re.compile(r"0|[1-9][0-9]{0,2}")
 
 
@@ -64,7 +65,8 @@ def _address(given: str) -> Address:
     try:
         made = ipaddress.ip_address(given)
     except ValueError as error:
-        told = f'IP Address "{given}" parse error during conversion from string: {error}'
+        told = f'IP Address "{given}" parse error during conversion from string: ParseAddr("{given}"): '
+        told += "unable to parse IP"
         raise EvaluationError(told) from error
     if isinstance(made, ipaddress.IPv6Address):
         if made.scope_id is not None:
@@ -83,15 +85,22 @@ def to_cidr(value: Any) -> CIDR:
     """``cidr(text)``."""
     given = text(value)
     address, slash, bits = given.rpartition("/")
+    wrong = ""
+    if not slash:
+        wrong = "no '/'"
+    elif not _BITS.fullmatch(bits):
+        wrong = f'bad bits after slash: "{bits}"'
+    elif "%" in address:
+        wrong = "IPv6 zones cannot be present in a prefix"
+    if wrong:
+        raise EvaluationError(f'{_PREFIX}{_PREFIX}netip.ParsePrefix("{given}"): {wrong}')
     try:
-        if not slash or not _BITS.fullmatch(bits) or "%" in address:
-            raise EvaluationError(f'netip.ParsePrefix("{given}"): no prefix of an address')
         made = CIDR(_address(address), int(bits))
-        if made.bits > made.address.max_prefixlen:
-            raise EvaluationError(f'netip.ParsePrefix("{given}"): prefix length out of range')
     except EvaluationError as error:
-        told = f"network address parse error during conversion from string: {error}"
-        raise EvaluationError(told) from error
+        raise EvaluationError(f"{_PREFIX}{error}") from error
+    if made.bits > made.address.max_prefixlen:
+        wrong = "prefix length out of range"
+        raise EvaluationError(f'{_PREFIX}{_PREFIX}netip.ParsePrefix("{given}"): {wrong}')
     return made
 
 
@@ -105,6 +114,9 @@ def _parses(parse: Callable[[Any], Any]) -> Callable[[Any], bool]:
         return True
 
     return evaluate
+
+
+_is_ip, _is_cidr = _parses(to_ip), _parses(to_cidr)
 
 
 def _of(value: Any) -> Address:
@@ -121,11 +133,17 @@ def _network(value: Any) -> CIDR:
 
 def contains_ip(network: Any, other: Any) -> bool:
     """Whether an address, or a text of one, is in the network."""
-    return _network(network).holds(to_ip(other).address if isinstance(other, str) else _of(other))
+    if not isinstance(other, str):
+        return _network(network).holds(_of(other))
+    if not _is_ip(other):
+        raise no_such_overload()
+    return _network(network).holds(_address(other))
 
 
 def contains_cidr(network: Any, other: Any) -> bool:
     """Whether the whole of another network, or a text of one, is in the network."""
+    if isinstance(other, str) and not _is_cidr(other):
+        raise no_such_overload()
     outer, inner = _network(network), to_cidr(other) if isinstance(other, str) else _network(other)
     return outer.bits <= inner.bits and outer.holds(inner.address)
 
@@ -152,7 +170,7 @@ def _is_link_local_multicast(value: Any) -> bool:
 
 FUNCTIONS: dict[str, Callable[..., Any]] = {
     "ip": to_ip,
-    "isIP": _parses(to_ip),
+    "isIP": _is_ip,
     "ip.isCanonical": lambda value: str(to_ip(text(value))) == value,
     "family": lambda value: _of(value).version,
     "isUnspecified": lambda value: _of(value).is_unspecified,
@@ -161,7 +179,7 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "isLinkLocalUnicast": lambda value: _of(value).is_link_local,
     "isGlobalUnicast": _is_global_unicast,
     "cidr": to_cidr,
-    "isCIDR": _parses(to_cidr),
+    "isCIDR": _is_cidr,
     "containsIP": contains_ip,
     "containsCIDR": contains_cidr,
     "prefixLength": lambda value: _network(value).bits,

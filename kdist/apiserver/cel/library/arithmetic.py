@@ -47,12 +47,13 @@ def add(one: Any, other: Any) -> Any:
     if isinstance(one, list) and isinstance(other, list):
         return one.plus(other) if isinstance(one, SetList | MapList) else [*one, *other]
     if {kind, kind2} == {Timestamp, Duration}:
-        return _moment(one.nanos + other.nanos)
+        moment = one if kind is Timestamp else other
+        return _moment(one.nanos + other.nanos, moment.offset)
     raise no_such_overload()
 
 
-def _moment(nanos: int) -> Timestamp:
-    made = Timestamp(nanos)
+def _moment(nanos: int, offset: int) -> Timestamp:
+    made = Timestamp(nanos, offset)
     made.moment  # noqa: B018  raises past the years that there are
     return made
 
@@ -69,7 +70,7 @@ def subtract(one: Any, other: Any) -> Any:
     if kind is kind2 and kind in (Timestamp, Duration):
         return Duration(_int(one.nanos - other.nanos))
     if kind is Timestamp and kind2 is Duration:
-        return _moment(one.nanos - other.nanos)
+        return _moment(one.nanos - other.nanos, one.offset)
     raise no_such_overload()
 
 

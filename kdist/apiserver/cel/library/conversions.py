@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable
+from datetime import timedelta
+from decimal import Decimal
 from typing import Any
 
 from kdist.apiserver.cel import values
@@ -129,27 +131,25 @@ def to_string(value: Any) -> str:
 
 
 def shortest(value: float) -> str:
-    """A double as Go prints it in its shortest form."""
+    """A double as Go prints it in its shortest form: with an exponent from a million on."""
     if math.isnan(value):
         return "NaN"
     if math.isinf(value):
         return "+Inf" if value > 0 else "-Inf"
-    digits, _, exponent = f"{value:.17e}".partition("e")
-    text = repr(value)
-    mantissa, _, power = text.partition("e")
-    places = len(mantissa.replace(".", "").replace("-", "").strip("0")) or 1
-    at = int(exponent)
-    if value != 0 and (at < -4 or at >= max(places, 21 if places > 21 else 0, 6 if places <= 6 else places)):
-        short = f"{value:.{places - 1}e}"
-        digits, _, power = short.partition("e")
-        return f"{digits}e{power[0]}{power[1:].zfill(2)}"
-    return text.removesuffix(".0") if not power else f"{value:.{max(places - 1 - at, 0)}f}"
+    digits = Decimal(repr(value)).normalize()
+    exponent = digits.adjusted()
+    if value == 0 or -4 <= exponent < 6:
+        return f"{digits:f}"
+    return f"{digits.scaleb(-exponent):f}e{'-' if exponent < 0 else '+'}{abs(exponent):02d}"
 
 
 def shown_time(value: Timestamp) -> str:
-    """RFC 3339 with as many digits as it takes."""
+    """RFC 3339 in its own zone, with as many digits as it takes."""
     fraction = f"{value.nanos % SECOND:09d}".rstrip("0")
-    return f"{value.moment:%Y-%m-%dT%H:%M:%S}".zfill(19) + (f".{fraction}" if fraction else "") + "Z"
+    local = value.moment + timedelta(seconds=value.offset)
+    sign, minutes = ("-" if value.offset < 0 else "+"), abs(value.offset) // 60
+    zone = f"{sign}{minutes // 60:02d}:{minutes % 60:02d}" if value.offset else "Z"
+    return f"{local.year:04d}-{local:%m-%dT%H:%M:%S}{'.' + fraction if fraction else ''}{zone}"
 
 
 def shown_duration(value: Duration) -> str:

@@ -9,11 +9,11 @@ from collections.abc import Callable
 from typing import Any
 
 from kdist.apiserver.cel.errors import EvaluationError, no_such_overload
+from kdist.apiserver.cel.formatclauses import CLAUSE, UNEXPECTED_END, misfit, unrecognized
 from kdist.apiserver.cel.library.conversions import shown_duration, shown_time, to_string
 from kdist.apiserver.cel.library.strings import text
 from kdist.apiserver.cel.values import Duration, Timestamp, TypeValue, Uint, type_name
 
-_CLAUSE = re.compile(r"%(?:(%)|(?:\.(\d+))?([a-zA-Z]))|%")
 _SPECIAL = ("NaN", "Infinity", "-Infinity")
 _PRECISION = 6
 
@@ -28,13 +28,13 @@ def string_format(pattern: Any, arguments: Any) -> str:
         if match[1]:
             return "%"
         if not match[3]:
-            raise EvaluationError("could not parse formatting clause: unexpected end of string")
+            raise EvaluationError(UNEXPECTED_END)
         at, value = next(given, (len(arguments), _ABSENT))
         if value is _ABSENT:
             raise EvaluationError(f"index {at} out of range")
         return _verb(match[3], int(match[2]) if match[2] else _PRECISION, value)
 
-    return _CLAUSE.sub(clause, text(pattern))
+    return CLAUSE.sub(clause, text(pattern))
 
 
 _ABSENT = object()
@@ -54,7 +54,7 @@ def _verb(verb: str, precision: int, value: Any) -> str:
             return _integer(verb, value, "o")
         case "b":
             return ("1" if value else "0") if type(value) is bool else _integer(verb, value, "b")
-    raise EvaluationError(f'could not parse formatting clause: unrecognized formatting clause "{verb}"')
+    raise EvaluationError(unrecognized(verb))
 
 
 def _shown(value: Any) -> str:
@@ -99,15 +99,14 @@ def _misfit(told: str, value: Any) -> EvaluationError:
 def _decimal(value: Any) -> str:
     if type(value) in (int, Uint):
         return str(int(value))
-    raise _misfit("decimal clause can only be used on integers", value)
+    raise EvaluationError(misfit("d", type_name(value)))
 
 
 def _real(verb: str, precision: int, value: Any) -> str:
     if type(value) is str and value in _SPECIAL:
         value = float(value.replace("Infinity", "inf"))
     if type(value) is not float:
-        name = "fixed-point" if verb == "f" else "scientific"
-        raise _misfit(f"{name} clause can only be used on doubles", value)
+        raise EvaluationError(misfit(verb, type_name(value)))
     if math.isinf(value):
         return "∞" if value > 0 else "-∞"
     if math.isnan(value):
@@ -115,7 +114,7 @@ def _real(verb: str, precision: int, value: Any) -> str:
     if verb == "f":
         return f"{value:,.{precision}f}"
     digits, _, exponent = f"{value:.{precision}e}".partition("e")
-    return f"{digits}\u202f×\u202f10{exponent.translate(_SUPERSCRIPT)}"
+    return f"{digits}\u202f×\u202f10{exponent.lstrip('+').translate(_SUPERSCRIPT)}"
 
 
 _SUPERSCRIPT = str.maketrans("0123456789+-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻")
@@ -127,17 +126,13 @@ def _hexadecimal(verb: str, value: Any) -> str:
     if type(value) in (str, bytes):
         raw = value.encode() if isinstance(value, str) else value
         return raw.hex() if verb == "x" else raw.hex().upper()
-    raise _misfit("only integers, byte buffers, and strings can be formatted as hex", value)
+    raise EvaluationError(misfit(verb, type_name(value)))
 
 
 def _integer(verb: str, value: Any, base: str) -> str:
     if type(value) in (int, Uint):
         return format(int(value), base)
-    name = {
-        "o": "octal clause can only be used on integers",
-        "b": "only integers and bools can be formatted as binary",
-    }
-    raise _misfit(name[verb], value)
+    raise EvaluationError(misfit(verb, type_name(value)))
 
 
 FUNCTIONS: dict[str, Callable[..., Any]] = {}

@@ -66,8 +66,9 @@ def parse(given: str) -> URL:
 
 
 def _check_host(host: str, told: str) -> None:
-    if " " in host or any(char in host for char in '<>"'):
-        raise EvaluationError(told + f'invalid character "{host}" in host name')
+    for char in host:
+        if char in ' <>"':
+            raise EvaluationError(told + f'invalid character "{char}" in host name')
     if host.startswith("["):
         if "]" not in host:
             raise EvaluationError(told + "missing ']' in host")
