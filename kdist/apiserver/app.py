@@ -16,7 +16,8 @@ from kdist.api import errors
 from kdist.api.errors import ApiError, BadRequest, NotFound, ServiceUnavailable, Unauthorized
 from kdist.apiserver import answers, deadline, metrics, router, slowness
 from kdist.apiserver.aggregation.proxying import proxy
-from kdist.apiserver.authz import Attributes
+from kdist.apiserver.audit import Auditor
+from kdist.apiserver.authz import Attributes, forbidden
 from kdist.apiserver.authz.impersonation import impersonate
 from kdist.apiserver.call import Call
 from kdist.apiserver.core import Core
@@ -49,7 +50,7 @@ class Application:
         info = request.info
         if info.plural:
             request.resource = self._core.scheme.by_path(info.group, info.version, info.plural)
-        answer = _Answer(send, request)
+        answer = _Answer(send, request, self._core.auditor)
         series = _series(request)
         begun = request.begun = time.monotonic()
         series.running.value += 1
@@ -57,6 +58,8 @@ class Application:
             await self._answer(request, answer)
         finally:
             took = series.end(begun, answer.code, answer.size)
+            if request.audit is not None and self._core.auditor is not None:
+                await self._core.auditor.ended(request, answer.code, panicked=answer.panicked)
             if took > slowness.LOGGED_SECONDS and not info.is_long_running:
                 slowness.tell(request, answer.code, took)
 
@@ -79,6 +82,7 @@ class Application:
                 path=request.path,
                 audit=request.audit_id,
             )
+            started.panicked = True
             text = f"Internal error occurred: {type(error).__name__}"
             await self._refuse(request, started, errors.InternalError(text))
 
@@ -138,25 +142,33 @@ class Application:
 
     async def _identify(self, request: Request) -> None:
         """Find out who asks. Unauthorized, Forbidden for an impersonation."""
-        authorizer, headers = self._core.authorizer, request.scope["headers"]
-        user = await self._core.authenticator.authenticate(request.scope)
-        if user is None:
-            raise Unauthorized("Unauthorized")
+        core, headers = self._core, request.scope["headers"]
+        authorizer = core.authorizer
+        try:
+            user = await core.authenticator.authenticate(request.scope)
+            if user is None:
+                raise Unauthorized("Unauthorized")
+        except Unauthorized:
+            if core.auditor is not None:
+                await core.auditor.unauthenticated(request)
+            raise
+        request.user = user
+        if core.auditor is not None:
+            await core.auditor.received(request, user)
         if authorizer.webhooks:
             request.user = await authorizer.settle(impersonate, authorizer, user, headers)
         else:
             request.user = impersonate(authorizer, user, headers)
+        if request.audit is not None and request.user is not user:
+            request.audit.impersonated = request.user
 
     def _authorize(self, request: Request) -> None:
         """Forbidden when the user may not do this."""
         core, info = self._core, request.info
         if info.path in PUBLIC_PATHS:
             return
-        if not info.is_resource:
-            core.authorizer.require(Attributes(request.user, info.verb, path=info.path))
-            return
-        core.authorizer.require(
-            Attributes(
+        if info.is_resource:
+            asked = Attributes(
                 request.user,
                 info.verb,
                 info.group,
@@ -169,7 +181,13 @@ class Application:
                 request.param("fieldSelector"),
                 request.param("labelSelector"),
             )
-        )
+        else:
+            asked = Attributes(request.user, info.verb, path=info.path)
+        decision = core.authorizer.authorize(asked)
+        if request.audit is not None:
+            request.audit.decide(decision)
+        if not decision.allowed:
+            raise forbidden(asked, decision.reason)
 
     async def _call(self, request: Request, send: Send) -> None:
         info, scheme = request.info, self._core.scheme
@@ -213,11 +231,12 @@ async def not_found(request: Request, send: Send) -> None:
 class _Answer:
     """Where an answer goes; knows its status code, 0 before it has begun, and its size."""
 
-    __slots__ = ("_request", "_send", "code", "size")
+    __slots__ = ("_auditor", "_request", "_send", "code", "panicked", "size")
 
-    def __init__(self, send: Send, request: Request) -> None:
-        self._send, self._request = send, request
+    def __init__(self, send: Send, request: Request, auditor: Auditor | None) -> None:
+        self._send, self._request, self._auditor = send, request, auditor
         self.code = self.size = 0
+        self.panicked = False
 
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
@@ -226,6 +245,8 @@ class _Answer:
                 message["headers"] += self._request.flow_headers
         else:
             self.size += len(message.get("body", b""))
+        if self._request.audit is not None and self._auditor is not None:
+            await self._auditor.follow(self._request, message)
         await self._send(message)
 
 

@@ -118,6 +118,7 @@ class Call:
         ``lenient`` takes any group's apiVersion: options are the same in all of them.
         """
         raw = await self.request.body()
+        self.request.step("body read")
         if not raw and default is not None:
             return default
         media_type = negotiation.body_type(self.request.header(b"content-type"))
@@ -143,6 +144,9 @@ class Call:
         )
         for text in warnings:
             self.request.warn(text)
+        if self.request.audit is not None:
+            self.request.audit.take_object(obj)
+        self.request.step("decoded")
         return obj
 
     @staticmethod

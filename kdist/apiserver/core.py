@@ -23,6 +23,7 @@ from kdist.storage.interface import Storage
 
 if TYPE_CHECKING:
     from kdist.apiserver.aggregation.layer import Aggregation
+    from kdist.apiserver.audit import Auditor
     from kdist.apiserver.authn import Authenticator
     from kdist.apiserver.authn.keys import KeySet
     from kdist.apiserver.authn.tokenrequest import TokenIssuer
@@ -55,6 +56,7 @@ class Core:
         self.rounds = Rounds()
         self.draining = False  # readyz says no; requests are still served
         self.gate: Gate = Unlimited()
+        self.auditor: Auditor | None = None
         self.forwarder = Forwarder()
         self._stores: dict[Coordinates, Store] = {}
         self._pipelines: dict[Coordinates, Pipeline] = {}

@@ -27,6 +27,7 @@ from kdist.apiserver.admission.webhooks import MutatingWebhooks, ValidatingWebho
 from kdist.apiserver.aggregation.layer import Aggregation
 from kdist.apiserver.allocators import open_allocator
 from kdist.apiserver.app import Application
+from kdist.apiserver.audit import open_auditor
 from kdist.apiserver.bootstrap import ensure_defaults, publish_authorities
 from kdist.apiserver.core import Core
 from kdist.apiserver.crd.registration import Registration
@@ -109,6 +110,7 @@ class ApiServer:
         self._bootstrapped = False
         self._masters: Masters | None = None
         self._tasks: list[asyncio.Task[None]] = []
+        self.core.auditor = open_auditor(settings)
         self._server = self._http_server()
 
     @property
@@ -174,6 +176,8 @@ class ApiServer:
     async def start(self) -> None:
         """Serve, and load what every request needs; returns when the server is ready."""
         self.core.gate = gate_of(self._settings, self.core.object_count)
+        if self.core.auditor is not None:
+            self._spawn(self.core.auditor.run(), "audit")
         self._spawn(self.core.hub.run(), "hub")
         await self.core.hub.started()
         await self._reader.start()
@@ -235,6 +239,8 @@ class ApiServer:
             with contextlib.suppress(ApiError, StorageError):  # it expires by itself
                 await self._masters.leave()
         await self._end()
+        if self.core.auditor is not None:
+            await self.core.auditor.close()
         await self.core.forwarder.close()
         await self._webhooks.close()
         await self._security.close()

@@ -6,7 +6,7 @@ import random
 import re
 import time
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kdist.api.errors import BadRequest, RequestEntityTooLarge
 from kdist.api.resources import Resource
@@ -14,6 +14,9 @@ from kdist.apiserver import requestinfo
 from kdist.apiserver.authn.user import ANONYMOUS, User
 from kdist.apiserver.protocol import RawConnection
 from kdist.apiserver.requestinfo import Query, RequestInfo
+
+if TYPE_CHECKING:
+    from kdist.apiserver.audit.auditor import Record
 
 Scope = dict[str, Any]
 Message = dict[str, Any]
@@ -36,6 +39,8 @@ class Request:
     #: Called once when a watch has sent its initial state.
     on_initialized: Callable[[], None] | None = None
     steps: list[tuple[str, float]] | None = None
+    #: What the audit log is to tell; None when it tells nothing of this request.
+    audit: Record | None = None
 
     def __init__(self, scope: Scope, receive: Receive) -> None:
         self.scope = scope
@@ -106,6 +111,15 @@ class Request:
 
     async def body(self, limit: int = BODY_LIMIT) -> bytes:
         """The whole body. RequestEntityTooLarge beyond ``limit`` bytes, ClientGone when it breaks off."""
+        promised = self._headers.get(b"content-length")
+        if promised is not None and len(promised) > 6 and promised.isdigit() and int(promised) > limit:
+            raise RequestEntityTooLarge(f"Request entity too large: limit is {limit}")  # unread
+        body = await self._whole(limit)
+        if self.audit is not None:
+            self.audit.take_body(body)
+        return body
+
+    async def _whole(self, limit: int) -> bytes:
         message = await self.receive()
         if message["type"] != "http.request":
             raise ClientGone

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable
 from types import FrameType
 
+from kdist.apiserver.audit import policy
 from kdist.apiserver.server import bind
 from kdist.config.apiserver import ApiServerSettings
 from kdist.telemetry import log
@@ -31,6 +32,8 @@ def check(settings: ApiServerSettings) -> None:
         raise ValueError("--workers needs a storage that processes share: not memory")
     if settings.tls_cert_file is None or settings.service_account_signing_key_file is None:
         raise ValueError("--workers needs --tls-cert-file and --service-account-signing-key-file")
+    if settings.audit_policy_file is not None:
+        policy.load(settings.audit_policy_file)  # once and here, not in every worker for ever
 
 
 class Supervisor:

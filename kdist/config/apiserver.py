@@ -137,6 +137,42 @@ class ApiServerSettings:
     anonymous_auth: bool = option(True, help="Whether requests without credentials are system:anonymous.")
     request_timeout: float = option(60.0, help="Seconds a request may take, watches and streams apart.")
     min_request_timeout: int = option(1800, help="Seconds after which a watch ends (up to twice that).")
+    audit_policy_file: Path | None = option(
+        None, help="Audit policy (audit.k8s.io/v1 Policy). Default: nothing is recorded."
+    )
+    audit_log_path: str = option("", help="File that audit events are appended to; - is standard output.")
+    audit_log_maxage: int = option(0, help="Days that turned-over audit logs are kept; 0 is without limit.")
+    audit_log_maxbackup: int = option(0, help="Turned-over audit logs that are kept; 0 is without limit.")
+    audit_log_maxsize: int = option(
+        0, help="Megabytes after which the audit log is turned over; 0 is 100, as upstream."
+    )
+    audit_log_compress: bool = option(False, help="Whether turned-over audit logs are compressed with gzip.")
+    audit_log_format: str = option("json", help="json, or legacy: one line of text per event.")
+    audit_log_mode: str = option(
+        "blocking",
+        help="blocking writes before the answer, blocking-strict also refuses requests whose event cannot be "
+        "written, batch writes later.",
+    )
+    audit_log_batch_buffer_size: int = option(10000, help="Events that may wait to be written in mode batch.")
+    audit_log_truncate_enabled: bool = option(False, help="Whether large events lose their objects.")
+    audit_log_truncate_max_event_size: int = option(102400, help="Bytes of an event, when truncating.")
+    audit_log_truncate_max_batch_size: int = option(10485760, help="Bytes of a batch, when truncating.")
+    audit_webhook_config_file: Path | None = option(
+        None, help="Kubeconfig of the server that audit events are sent to. Default: none are sent."
+    )
+    audit_webhook_mode: str = option("batch", help="batch, blocking or blocking-strict, as for the log.")
+    audit_webhook_initial_backoff: float = option(
+        10.0, help="Seconds before a failed call is repeated; half as long again after each further failure."
+    )
+    audit_webhook_batch_buffer_size: int = option(10000, help="Events that may wait to be sent.")
+    audit_webhook_batch_max_size: int = option(400, help="Events per call.")
+    audit_webhook_batch_max_wait: float = option(30.0, help="Seconds after which a batch goes out unfilled.")
+    audit_webhook_batch_throttle_qps: float = option(
+        10.0, help="Calls per second on average; 0 does not limit them."
+    )
+    audit_webhook_truncate_enabled: bool = option(False, help="Whether large events lose their objects.")
+    audit_webhook_truncate_max_event_size: int = option(102400, help="Bytes of an event, when truncating.")
+    audit_webhook_truncate_max_batch_size: int = option(10485760, help="Bytes of a batch, when truncating.")
     enable_priority_and_fairness: bool = option(
         True, help="Whether requests queue fairly by FlowSchemas and PriorityLevelConfigurations."
     )
