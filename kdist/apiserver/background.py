@@ -9,7 +9,7 @@ from typing import Any
 
 from kdist.apiserver import encryption, tls
 from kdist.apiserver.core import Core
-from kdist.storage.interface import Storage, StorageError
+from kdist.storage.interface import StorageError
 from kdist.telemetry import log
 
 _log = log.get(__name__)
@@ -21,18 +21,19 @@ def of(core: Core, address: str, port: int, context: ssl.SSLContext) -> dict[str
     if core.settings.encryption_provider_config_automatic_reload:
         works["encryption-config"] = encryption.keep_current(core.hub, core.settings)
     if core.settings.etcd_compaction_interval > 0:
-        works["compaction"] = compact_forever(core.storage, core.settings.etcd_compaction_interval)
+        works["compaction"] = compact_forever(core, core.settings.etcd_compaction_interval)
     return works
 
 
-async def compact_forever(storage: Storage, interval: float) -> None:
+async def compact_forever(core: Core, interval: float) -> None:
     """Every ``interval`` seconds forget what was old an interval ago; several servers do no harm."""
     previous = 0
     while True:
         try:
-            newest = await storage.current_revision()
+            newest = await core.storage.current_revision()
             if previous:
-                await storage.compact(previous)
+                await core.storage.compact(previous)
+                core.compacted = previous
             previous = newest
         except StorageError as error:
             _log.warning("compaction failed", error=str(error))

@@ -54,6 +54,7 @@ class Core:
         self.custom_strategies: dict[Coordinates, CustomResourceStrategy] = {}
         self.stopping = asyncio.Event()
         self.rounds = Rounds()
+        self.compacted = 0  # revisions before it are forgotten, though caches may know them still
         self.draining = False  # readyz says no; requests are still served
         self.gate: Gate = Unlimited()
         self.auditor: Auditor | None = None

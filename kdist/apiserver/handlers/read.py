@@ -116,7 +116,12 @@ def _base(cache: WatchCache, selected: Selection) -> str:
 
 
 async def _entries_at(call: Call, cache: WatchCache, selected: Selection, revision: int) -> list[Entry]:
-    """The state at an older revision: the cache's own if nothing changed, its window's, else storage's."""
+    """The state at an older revision: the cache's own if nothing changed, its window's, else storage's.
+
+    What storage has forgotten is Expired whatever the cache knows: every server gives the same answer.
+    """
+    if revision < call.core.compacted:
+        raise Expired(f"The resourceVersion {revision} is too old: it has been compacted")
     if cache.unchanged_since(revision):
         return selected.candidates(cache)
     try:

@@ -82,6 +82,19 @@ async def test_pages_show_one_moment_although_objects_come_and_go(api: Api) -> N
     assert rest["metadata"]["resourceVersion"] == first["metadata"]["resourceVersion"]
 
 
+async def test_after_a_compaction_a_page_comes_only_from_the_newest_state_and_by_consent(api: Api) -> None:
+    for name in "abc":
+        await api.make(CMS, cm(name))
+    token = (await api("GET", f"{CMS}?limit=1")).json["metadata"]["continue"]
+    core = api.server.core
+    core.compacted = await core.storage.current_revision() + 1  # though nothing has changed since
+    refused = await api("GET", f"{CMS}?limit=1&continue={token}")
+    assert refused.status == 410
+    consent = refused.json["metadata"]["continue"]
+    rest = (await api("GET", f"{CMS}?continue={consent}")).json
+    assert [i["metadata"]["name"] for i in rest["items"]] == ["b", "c"]
+
+
 async def test_selectors_choose_by_label_and_field(api: Api) -> None:
     for name in "ab":
         await api.make(f"{N}/pods", pod(name, app=name))
