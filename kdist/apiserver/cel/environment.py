@@ -7,6 +7,7 @@ loaded with the first environment: a server without expressions does not pay for
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -29,8 +30,11 @@ class Environment:
     def __init__(self, variables: Mapping[str, DeclType]) -> None:
         self.variables = dict(variables)
         self._messages = Messages()
-        declared: dict[str, Any] = {name: self._type(made) for name, made in variables.items()}
-        self._env = _library().NewEnv(self._messages.pool(), config=_configuration(), variables=declared)
+        optional = {name: made for name, made in variables.items() if made.kind == "optional"}
+        declared: dict[str, Any] = {n: self._type(m) for n, m in variables.items() if n not in optional}
+        signatures = {name: self._signature(made) for name, made in optional.items()}
+        config = _configuration() if not signatures else _configuration_with(signatures)
+        self._env = _library().NewEnv(self._messages.pool(), config=config, variables=declared)
 
     def compile(self, expression: str) -> Program:
         """The program of an expression. CompileError tells every fault with its place."""
@@ -86,12 +90,25 @@ class Environment:
                 return kind(self._messages.name_of(declared))
             case "opaque":
                 return kind.AbstractType(declared.name)
-            case "optional":
-                assert declared.element is not None
-                return kind.AbstractType("optional_type", [self._type(declared.element)])
             case "null_type":
                 return kind.NULL
         return getattr(kind, declared.kind.upper())
+
+    def _signature(self, declared: DeclType) -> str:
+        """A type in the words of the library's configuration, the only place where optional types can be declared."""
+        match declared.kind:
+            case "optional" | "list":
+                assert declared.element is not None
+                name = "optional_type" if declared.kind == "optional" else "list"
+                return f"{name}<{self._signature(declared.element)}>"
+            case "map":
+                assert declared.element is not None and declared.key is not None
+                return f"map<{self._signature(declared.key)}, {self._signature(declared.element)}>"
+            case "object":
+                return self._messages.name_of(declared)
+            case "opaque":
+                return declared.name
+        return declared.kind
 
 
 @cache
@@ -99,6 +116,13 @@ def _library() -> Any:
     from cel_expr_python import cel
 
     return cel
+
+
+def _configuration_with(signatures: Mapping[str, str]) -> cel.EnvConfig:
+    """The configuration with variables of its own."""
+    configuration = json.loads(declarations.configuration())
+    configuration["variables"] += [{"name": n, "type": signature} for n, signature in signatures.items()]
+    return _library().NewEnvConfigFromYaml(json.dumps(configuration))
 
 
 @cache

@@ -30,7 +30,7 @@ from kdist.apiserver.cel.ranges import ANY_SIZE, MOST, ONE, ZERO, Range, exactly
 from kdist.apiserver.cel.types import DeclType
 
 Path = tuple[str, ...]
-_SCALARS = frozenset({"bool", "double", "duration", "int", "timestamp", "uint"})
+_SCALARS = frozenset({"bool", "double", "duration", "int", "timestamp", "type", "uint"})
 _CONSTANT_EQUALITY = frozenset(
     {
         "net.IP",

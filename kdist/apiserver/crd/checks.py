@@ -10,10 +10,12 @@ from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
+import orjson
+
 from kdist.api import meta
 from kdist.api.errors import Cause
 from kdist.api.meta import Obj
-from kdist.apiserver.crd import defaults, jsonpath, keywords, structural
+from kdist.apiserver.crd import defaults, jsonpath, keywords, rulechecks, structural
 from kdist.apiserver.crd.definition import INT_OR_STRING, document_of
 from kdist.apiserver.crd.shaping import PRESERVE
 from kdist.apiserver.validation import causes, names
@@ -250,7 +252,10 @@ def _schema(version: Obj, path: str) -> Iterator[Cause]:
         yield causes.forbidden(f"{path}.nullable", "nullable cannot be true at the root")
     found = structural.check(document, path) or defaults.check(document, path)
     yield from found
-    yield from keywords.check(document, path)
+    found_words = [*keywords.check(document, path), *rulechecks.check_words(document, path)]
+    yield from found_words
+    if not found and not found_words and orjson.dumps(document).find(b"x-kubernetes-validations") >= 0:
+        yield from rulechecks.check(document, path)
 
 
 def _beside_status(document: Obj, path: str) -> Iterator[Cause]:

@@ -38,4 +38,14 @@ def _default(schema: Obj, path: str) -> Iterator[Cause]:
     shaping.prune_value(pruned, schema)
     if pruned != value:
         yield causes.invalid(path, value, "must not have unknown fields")
-    yield from values.check(value, schema, path)
+    wrong = values.check(value, schema, path)
+    yield from wrong
+    if not wrong and b"x-kubernetes-validations" in orjson.dumps(schema):
+        from kdist.apiserver.crd import rules
+
+        tree = rules.compile_tree(schema, root=bool(schema.get(EMBEDDED)))
+        # as a new value, and as one that replaces itself
+        found = (
+            [*rules.check(tree, value, value, path), *rules.check(tree, value, None, path)] if tree else []
+        )
+        yield from dict.fromkeys(found)

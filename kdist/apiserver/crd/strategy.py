@@ -5,6 +5,8 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING, Any
 
+import orjson
+
 from kdist.api import meta
 from kdist.api.errors import Cause
 from kdist.api.meta import Obj
@@ -15,8 +17,19 @@ from kdist.apiserver.registry.base import Converter, Strategy, keep
 from kdist.apiserver.validation.metadata import validate_metadata_update
 
 if TYPE_CHECKING:
+    from kdist.apiserver.crd.rules import Rules
     from kdist.apiserver.tables.columns import Printer
 
+# Causes that keep rules from being evaluated.
+_BLOCKING = frozenset(
+    {
+        "FieldValueNotSupported",
+        "FieldValueRequired",
+        "FieldValueTooLong",
+        "FieldValueTooMany",
+        "FieldValueTypeInvalid",
+    }
+)
 _ROOT_FIELDS = ("apiVersion", "kind", "metadata")
 _SCALE_METADATA = ("name", "namespace", "uid", "resourceVersion", "creationTimestamp")
 
@@ -84,11 +97,42 @@ class CustomResourceStrategy(Strategy):
         for field in {*new["metadata"], *old["metadata"]} - {"managedFields", "resourceVersion"}:
             keep(new["metadata"], old["metadata"], field)
 
+    @functools.cached_property
+    def rules(self) -> Rules | None:
+        """The schema's rules in CEL."""
+        if b"x-kubernetes-validations" not in orjson.dumps(self._document):
+            return None
+        from kdist.apiserver.crd import rules  # a schema without rules does not pay for the library
+
+        return rules.compile_tree(self._document)
+
     def check(self, obj: Obj) -> list[Cause]:
-        """What the schema says."""
+        """What the schema and its rules say of a new object."""
+        return self._judge(obj, None)
+
+    def validate_update(self, new: Obj, old: Obj) -> list[Cause]:
+        """What they say of a change; what was wrong before and did not change may stay."""
+        return [*validate_metadata_update(new["metadata"], old["metadata"]), *self._judge(new, old)]
+
+    def _judge(self, obj: Obj, old: Obj | None) -> list[Cause]:
         content = {k: v for k, v in obj.items() if k != "metadata"}
-        found = values.check(content, {**self._document, "nullable": False})
-        return found + self._check_metadata(obj)
+        before = values.UNKNOWN if old is None else {k: v for k, v in old.items() if k != "metadata"}
+        found = values.check(content, {**self._document, "nullable": False}, "", before)
+        found += self._check_metadata(obj)
+        if self.rules is not None:
+            found += self._check_rules(self.rules, obj, old, found)
+        return list(dict.fromkeys(found))
+
+    @staticmethod
+    def _check_rules(rules: Rules, obj: Obj, old: Obj | None, found: list[Cause]) -> list[Cause]:
+        """The rules' causes; rules count on types and required fields, so these come first."""
+        from kdist.apiserver.crd import rules as evaluation
+
+        if any(cause.reason in _BLOCKING for cause in found):
+            told = "some validation rules were not checked because the object was invalid; "
+            told += "correct the existing errors to complete validation"
+            return [Cause("<nil>", f'Invalid value: "null": {told}', "FieldValueInvalid")]
+        return evaluation.check(rules, obj, old)
 
     def _check_metadata(self, obj: Obj) -> list[Cause]:
         limits = (self._document.get("properties") or {}).get("metadata") or {}
@@ -99,8 +143,8 @@ class CustomResourceStrategy(Strategy):
         return list(dict.fromkeys(causes))
 
     def validate_status_update(self, new: Obj, old: Obj) -> list[Cause]:
-        """As :meth:`check` says of the whole object."""
-        return [*validate_metadata_update(new["metadata"], old["metadata"]), *self.check(new)]
+        """As of any change of the whole object."""
+        return self.validate_update(new, old)
 
     # ----- scale
 

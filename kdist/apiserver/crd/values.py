@@ -19,9 +19,13 @@ from kdist.apiserver.validation.metadata import validate_metadata
 _NUMBERS = (int, float)
 
 
-def check(value: Any, schema: Obj, path: str = "") -> list[Cause]:
-    """Everything wrong with a value."""
-    return list(_check(value, schema, path))
+#: There is no old value, or no telling which it was.
+UNKNOWN: Any = object()
+
+
+def check(value: Any, schema: Obj, path: str = "", old: Any = UNKNOWN) -> list[Cause]:
+    """Everything wrong with a value. What is as it was in ``old`` is not held against a write."""
+    return list(_check(value, schema, path, old))
 
 
 def kind_of(value: Any) -> str:
@@ -39,8 +43,8 @@ def _is(value: Any, wanted: str) -> bool:
     return have == wanted or (wanted == "integer" and have == "number" and float(value).is_integer())
 
 
-def _check(value: Any, schema: Obj, path: str) -> Iterator[Cause]:
-    if value is None and schema.get("nullable"):
+def _check(value: Any, schema: Obj, path: str, old: Any = UNKNOWN) -> Iterator[Cause]:
+    if (value is None and schema.get("nullable")) or (old is not UNKNOWN and value == old):
         return
     wanted = "integer,string" if schema.get(INT_OR_STRING) else schema.get("type") or ""
     if wanted and not any(_is(value, kind) for kind in wanted.split(",")):
@@ -55,9 +59,9 @@ def _check(value: Any, schema: Obj, path: str) -> Iterator[Cause]:
     elif isinstance(value, _NUMBERS) and not isinstance(value, bool):
         yield from _number(value, schema, path)
     elif isinstance(value, list):
-        yield from _array(value, schema, path)
+        yield from _array(value, schema, path, old)
     elif isinstance(value, dict):
-        yield from _object(value, schema, path)
+        yield from _object(value, schema, path, old)
     yield from _combined(value, schema, path)
 
 
@@ -91,16 +95,30 @@ def _number(value: float, schema: Obj, path: str) -> Iterator[Cause]:
         yield _wrong(path, value, f"should be a multiple of {factor}")
 
 
-def _array(value: list[Any], schema: Obj, path: str) -> Iterator[Cause]:
+def _array(value: list[Any], schema: Obj, path: str, old: Any) -> Iterator[Cause]:
     if "minItems" in schema and len(value) < schema["minItems"]:
         yield _wrong(path, value, f"should have at least {schema['minItems']} items")
     if "maxItems" in schema and len(value) > schema["maxItems"]:
         yield causes.too_many(path, len(value), schema["maxItems"])
     items = schema.get("items")
     if isinstance(items, dict):
+        before = _by_keys(old, schema)
         for at, item in enumerate(value):
-            yield from _check(item, items, f"{path}[{at}]")
+            known = before.get(_identity(item, schema), UNKNOWN) if before else UNKNOWN
+            yield from _check(item, items, f"{path}[{at}]", known)
     yield from _repeated(value, schema, path)
+
+
+def _by_keys(old: Any, schema: Obj) -> dict[bytes, Any]:
+    """The old items of a list with keys."""
+    if not isinstance(old, list) or schema.get("x-kubernetes-list-type") != "map":
+        return {}
+    return {_identity(item, schema): item for item in old}
+
+
+def _identity(item: Any, schema: Obj) -> bytes:
+    keys = schema.get("x-kubernetes-list-map-keys") or ()
+    return orjson.dumps([item.get(key) for key in keys] if isinstance(item, dict) else item)
 
 
 def _repeated(value: list[Any], schema: Obj, path: str) -> Iterator[Cause]:
@@ -119,7 +137,7 @@ def _repeated(value: list[Any], schema: Obj, path: str) -> Iterator[Cause]:
         seen.add(token)
 
 
-def _object(value: dict[str, Any], schema: Obj, path: str) -> Iterator[Cause]:
+def _object(value: dict[str, Any], schema: Obj, path: str, old: Any) -> Iterator[Cause]:
     prefix = f"{path}." if path else ""
     for field in schema.get("required") or ():
         if field not in value:
@@ -131,10 +149,11 @@ def _object(value: dict[str, Any], schema: Obj, path: str) -> Iterator[Cause]:
     if schema.get(EMBEDDED):
         yield from _embedded(value, prefix)
     properties, values = schema.get("properties") or {}, schema.get("additionalProperties")
+    before: dict[str, Any] = old if isinstance(old, dict) else {}
     for field, item in value.items():
         child = properties.get(field, values)
         if isinstance(child, dict):
-            yield from _check(item, child, f"{prefix}{field}")
+            yield from _check(item, child, f"{prefix}{field}", before.get(field, UNKNOWN))
 
 
 def _embedded(value: dict[str, Any], prefix: str) -> Iterator[Cause]:

@@ -109,13 +109,6 @@ class CustomResourceDefinitionStrategy(Strategy):
 
         return [*super().validate(obj), *approval.check(obj, None)]
 
-    def warnings(self, obj: Obj, old: Obj | None = None) -> list[str]:
-        """Rules that are stored but not enforced."""
-        versions = meta.get(obj, "spec.versions", [])
-        if not any(_has_rules(meta.get(version, "schema.openAPIV3Schema")) for version in versions):
-            return []
-        return ["x-kubernetes-validations (CEL) are stored but not enforced yet"]
-
     def check_update(self, new: Obj, old: Obj) -> list[Cause]:
         """Group and plural are for life; scope and kind are once objects can exist."""
         from kdist.apiserver.crd import approval
@@ -140,12 +133,6 @@ class CustomResourceDefinitionStrategy(Strategy):
         accepted = meta.get(new, "status.acceptedNames", {})
         given = checks.check_names(accepted, "status.acceptedNames", complete=False)
         return [*super().validate_status_update(new, old), *given]
-
-
-def _has_rules(schema: Any) -> bool:
-    if isinstance(schema, dict):
-        return "x-kubernetes-validations" in schema or any(_has_rules(part) for part in schema.values())
-    return isinstance(schema, list) and any(_has_rules(part) for part in schema)
 
 
 class APIServiceStrategy(Strategy):

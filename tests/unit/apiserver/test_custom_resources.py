@@ -113,10 +113,3 @@ def test_columns_take_what_their_path_finds() -> None:
 def test_a_path_that_makes_no_sense_is_refused() -> None:
     with pytest.raises(ValueError, match="unexpected"):
         jsonpath.parse(".a[")
-
-
-def test_what_is_not_enforced_is_refused_or_told() -> None:
-    from kdist.apiserver.registry.extensions import _has_rules
-
-    assert _has_rules({"properties": {"spec": {"x-kubernetes-validations": [{"rule": "true"}]}}})
-    assert not _has_rules({"properties": {"spec": {"type": "object"}}})
