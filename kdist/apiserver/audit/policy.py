@@ -139,7 +139,7 @@ def load(path: Path) -> Policy:
     problems = list(_problems(document))
     if problems:
         raise ValueError(f"--audit-policy-file {path}: {'; '.join(problems)}")
-    for text in (*(f'key "{key}" repeats' for key in repeated), *_unknown(document)):
+    for text in (*repeated, *_unknown(document)):
         _log.warning("audit policy", file=str(path), problem=text)
     return Policy(document)
 

@@ -19,7 +19,7 @@ SLOW_FROM = 64 * 1024  # bytes of YAML whose parsing would hold up other request
 
 @dataclass(slots=True)
 class Body:
-    """A decoded body with the paths of the fields that it names twice (the last one counts)."""
+    """A decoded body, and what to tell of the fields that it names twice (the last one counts)."""
 
     value: Any
     duplicates: list[str] = field(default_factory=list)
@@ -60,7 +60,8 @@ def _decode_json(body: bytes, find_duplicates: bool) -> Body:
         return result
 
     tracked = json.loads(body, object_pairs_hook=remember)
-    return Body(value, list(dict.fromkeys(_located(tracked, repeated, ""))) if repeated else [])
+    located = dict.fromkeys(_located(tracked, repeated, "")) if repeated else ()
+    return Body(value, [f'duplicate field "{path}"' for path in located])
 
 
 def _located(node: Any, repeated: dict[int, list[str]], path: str) -> list[str]:
@@ -82,7 +83,8 @@ def _decode_yaml(body: bytes) -> Body:
         value, duplicates = load(body)
     except yaml.YAMLError as error:
         raise BadRequest(f"couldn't get version/kind; yaml parse error: {error}") from error
-    return Body(value, duplicates)
+    told = "\n".join(f"  {each}" for each in duplicates)
+    return Body(value, [f"yaml: unmarshal errors:\n{told}"] if duplicates else [])
 
 
 def read_object(
@@ -101,7 +103,7 @@ def read_object(
     except BadRequest as error:
         raise BadRequest(f"{opening}: {error.message}") from error
     warnings = [f'unknown field "{path}"' for path in unknown]
-    warnings += [f'duplicate field "{path}"' for path in body.duplicates]
+    warnings += body.duplicates
     if warnings and field_validation == "Strict":
         raise BadRequest(f"{opening}: strict decoding error: {', '.join(warnings)}")
     return body.value, warnings if field_validation == "Warn" else []

@@ -33,7 +33,7 @@ _Loader.yaml_implicit_resolvers = {
 
 
 def load(body: bytes) -> tuple[Any, list[str]]:
-    """The document and its repeated keys. Raises yaml.YAMLError."""
+    """The document and, with its line, each key that a mapping has twice. Raises yaml.YAMLError."""
     loader = _Loader(body)
     try:
         return _Document(loader).read()
@@ -130,7 +130,7 @@ class _Document:
         value = event.value if tag in (_STR, _MERGE) else self._converted(tag, event)
         key = value if isinstance(value, str) else orjson.dumps(value).decode()
         if key in parent.value:
-            self._duplicates[key] = None
+            self._duplicates[f'line {event.start_mark.line + 1}: key "{key}" already set in map'] = None
         parent.key = key
 
     def _alias(self, event: Any) -> None:
