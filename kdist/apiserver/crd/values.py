@@ -51,9 +51,9 @@ def _check(value: Any, schema: Obj, path: str, old: Any = UNKNOWN) -> Iterator[C
         have = kind_of(value)
         told = f'{path or "<nil>"} in body must be of type {wanted}: "{have}"'
         yield Cause(path or "<nil>", f'Invalid value: "{have}": {told}', "FieldValueTypeInvalid")
+        yield from _enumerated(value, schema, path)
         return
-    if "enum" in schema and value not in schema["enum"]:
-        yield causes.not_supported(path, value, [str(v) if isinstance(v, str) else v for v in schema["enum"]])
+    yield from _enumerated(value, schema, path)
     if isinstance(value, str):
         yield from _string(value, schema, path)
     elif isinstance(value, _NUMBERS) and not isinstance(value, bool):
@@ -63,6 +63,11 @@ def _check(value: Any, schema: Obj, path: str, old: Any = UNKNOWN) -> Iterator[C
     elif isinstance(value, dict):
         yield from _object(value, schema, path, old)
     yield from _combined(value, schema, path)
+
+
+def _enumerated(value: Any, schema: Obj, path: str) -> Iterator[Cause]:
+    if "enum" in schema and value not in schema["enum"]:
+        yield causes.not_supported(path, value, schema["enum"])
 
 
 def _wrong(path: str, value: Any, told: str) -> Cause:
@@ -79,7 +84,8 @@ def _string(value: str, schema: Obj, path: str) -> Iterator[Cause]:
         yield _wrong(path, value, f"should match '{pattern}'")
     format = schema.get("format") or ""
     if not formats.holds(format, value):
-        yield _wrong(path, value, f"must be of type {format}: {causes.shown(value)}")
+        told = f"{path} in body must be of type {format}: {causes.shown(value)}"
+        yield Cause(path, f"Invalid value: {causes.shown(value)}: {told}", "FieldValueTypeInvalid")
 
 
 def _number(value: float, schema: Obj, path: str) -> Iterator[Cause]:
@@ -183,19 +189,30 @@ def _embedded(value: dict[str, Any], prefix: str) -> Iterator[Cause]:
 
 
 def _combined(value: Any, schema: Obj, path: str) -> Iterator[Cause]:
-    told = f'"{path}" must'
+    """Junctors; of alternatives that all fail, the first one's faults are told as well."""
     if schema.get("allOf"):
-        for part in schema["allOf"]:
-            yield from _check(value, part, path)
+        failed = [found for part in schema["allOf"] if (found := check(value, part, path))]
+        for found in failed:
+            yield from found
+        if failed:
+            none = ". None validated" if len(failed) == len(schema["allOf"]) else ""
+            yield _junctor(f'"{path}" must validate all the schemas (allOf){none}')
     if schema.get("anyOf") and not any(_fits(value, part, path) for part in schema["anyOf"]):
-        yield causes.invalid(path, "", f"{told} validate at least one schema (anyOf)")
+        yield _junctor(f'"{path}" must validate at least one schema (anyOf)')
+        yield from _check(value, schema["anyOf"][0], path)
     if schema.get("oneOf"):
         count = sum(_fits(value, part, path) for part in schema["oneOf"])
-        found = "none valid" if not count else f"{count} valid alternatives"
+        found_text = "none valid" if not count else f"{count} valid alternatives"
         if count != 1:
-            yield causes.invalid(path, "", f"{told} validate one and only one schema (oneOf). Found {found}")
+            yield _junctor(f'"{path}" must validate one and only one schema (oneOf). Found {found_text}')
+        if not count:
+            yield from _check(value, schema["oneOf"][0], path)
     if schema.get("not") and _fits(value, schema["not"], path):
-        yield causes.invalid(path, "", f"{told} not validate the schema (not)")
+        yield _junctor(f'"{path}" must not validate the schema (not)')
+
+
+def _junctor(told: str) -> Cause:
+    return causes.invalid("<nil>", "", told)
 
 
 def _fits(value: Any, schema: Obj, path: str) -> bool:
