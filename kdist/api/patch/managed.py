@@ -10,10 +10,13 @@ from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
 
+import orjson
+
 from kdist.api import meta
 from kdist.api.meta import Obj
 from kdist.api.patch import fieldset
 from kdist.api.patch.fieldset import Paths
+from kdist.api.recall import Recall
 from kdist.api.schema import Schema
 
 _MAX_UPDATERS = 10
@@ -38,6 +41,9 @@ UNOWNED: Paths = {
     ("f:metadata",),
     *(("f:metadata", f"f:{name}") for name in _UNOWNED_METADATA),
 }
+
+
+_SPEC_TREES: Recall[bytes] = Recall()
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,12 +142,25 @@ def track_update(
 
 def _own_everything(new: Obj, schema: Schema, creator: Manager, now: str | None) -> None:
     """The plain creation: its one manager has set all there is."""
-    owned = fieldset.tree(_content(new), schema)
+    content = _content(new)
+    spec, of_spec = content.pop("spec", None), schema.child("spec")
+    owned = fieldset.tree(content, schema)
+    if spec is not None:
+        owned["f:spec"] = _spec_tree(spec, of_spec) if of_spec is not None else {}
+        owned = dict(sorted(owned.items()))
     if not owned.get("f:metadata", True):
         del owned["f:metadata"]
     new["metadata"].pop("managedFields", None)
     if owned:
         new["metadata"]["managedFields"] = [_entry(creator, now or meta.now(), owned)]
+
+
+def _spec_tree(spec: Any, schema: Schema) -> Obj:
+    """The tree of a spec, which is often that of a template; the caller's own copy."""
+    found: Obj = orjson.loads(
+        _SPEC_TREES.of(spec, lambda: orjson.dumps(fieldset.tree(spec, schema)), about=schema)
+    )
+    return found
 
 
 def _sent(metadata: Obj, before: Obj) -> list[Any] | None:

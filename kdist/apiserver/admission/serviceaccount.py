@@ -17,6 +17,8 @@ VOLUME_PREFIX = "kube-api-access-"
 ROOT_CA_CONFIG_MAP = "kube-root-ca.crt"
 # The alphabet of generated names: no vowels, nothing that looks like something else.
 _ALPHABET = "bcdfghjklmnpqrstvwxz2456789"
+# The same for all pods: it has to be unique within a pod only, and pods of one template then have equal specs.
+_SUFFIX = "".join(random.choices(_ALPHABET, k=5))
 
 
 class ServiceAccount(Plugin):
@@ -68,7 +70,7 @@ def mount_token(spec: Obj) -> None:
     volumes = spec.get("volumes") or []
     name = next((v["name"] for v in volumes if v["name"].startswith(VOLUME_PREFIX)), None)
     known = name is not None
-    volume = name or VOLUME_PREFIX + "".join(random.choices(_ALPHABET, k=5))
+    volume = name or VOLUME_PREFIX + _SUFFIX
     bare = list(_without_mount(spec))
     for container in bare:
         mount = {"name": volume, "readOnly": True, "mountPath": MOUNT_PATH}

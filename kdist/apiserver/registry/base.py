@@ -90,7 +90,11 @@ class Strategy:
         metadata = validate_metadata(
             obj.get("metadata") or {}, namespaced=self.resource.namespaced, name_rule=self.name_rule
         )
-        return [*metadata, *self._with_missing(obj, self.check(obj))]
+        return [*metadata, *self.check_content(obj)]
+
+    def check_content(self, obj: Obj) -> list[Cause]:
+        """What is wrong with a new object besides its metadata."""
+        return self._with_missing(obj, self.check(obj))
 
     def validate_update(self, new: Obj, old: Obj) -> list[Cause]:
         """Everything wrong with replacing ``old`` by ``new``."""

@@ -8,6 +8,9 @@ from typing import Any
 from kdist.api import meta, pods
 from kdist.api.errors import Cause
 from kdist.api.meta import Obj
+from kdist.api.recall import Recall
+from kdist.api.resources import Resource
+from kdist.api.schema import ANY, Schema
 from kdist.apiserver.registry import podcheck, podspec
 from kdist.apiserver.registry.base import Strategy, keep
 from kdist.apiserver.validation import causes
@@ -38,6 +41,10 @@ class PodStrategy(Strategy):
 
     status_keeps = ("ownerReferences",)
 
+    def __init__(self, resource: Resource, schema: Schema = ANY) -> None:
+        super().__init__(resource, schema)
+        self._checked: Recall[tuple[Cause, ...]] = Recall()
+
     def default(self, obj: Obj) -> None:
         """Defaults of the spec."""
         podspec.default_pod(obj.setdefault("spec", {}))
@@ -64,6 +71,12 @@ class PodStrategy(Strategy):
     def check(self, obj: Obj) -> list[Cause]:
         """The whole spec."""
         return podcheck.check_spec(obj.get("spec") or {}, "spec")
+
+    def check_content(self, obj: Obj) -> list[Cause]:
+        """The rules of a pod look at its spec alone, which is often one they have seen."""
+        return list(
+            self._checked.of(obj.get("spec"), lambda: tuple(super(PodStrategy, self).check_content(obj)))
+        )
 
     def check_update(self, new: Obj, old: Obj) -> list[Cause]:
         """Images, the deadline, more tolerations; nothing else."""
