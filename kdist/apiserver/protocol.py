@@ -24,6 +24,9 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from kdist.apiserver.cycle import Cycle
 
+MAX_HEAD = 1024 * 1024  # bytes of request line and headers, as upstream
+MAX_UNWANTED = 8 * 1024 * 1024  # bytes of a body that go on after the answer, before the connection is closed
+LINGER_SECONDS = 0.5  # in which a refused client can read why, as upstream
 READ_HIGH_WATER = 256 * 1024  # bytes buffered from a client before it is made to wait
 
 
@@ -97,6 +100,8 @@ class Protocol(HttpToolsProtocol):
     _certificate: bytes | None = None
     _head: bytes = b""
     _upgrading = False
+    _unwanted = 0
+    _head_size: int | None = None  # bytes that came since a head began; None between heads
     _idle_since = 0.0
     _idle_timer: asyncio.TimerHandle | None = None
 
@@ -143,10 +148,12 @@ class Protocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """Called by the parser."""
         super().on_message_begin()
+        self._head_size = 0
         cast(dict[str, Any], self.scope)["extensions"] = {"tls": {"client_cert": self._certificate}}
 
     def on_headers_complete(self) -> None:
         """Called by the parser: offer the upgrade, then let the application start."""
+        self._head_size = None
         scope, parser = cast(dict[str, Any], self.scope), self.parser
         upgrading = parser.should_upgrade() and self._get_upgrade() in (b"spdy/3.1", b"websocket")
         if upgrading:
@@ -184,6 +191,9 @@ class Protocol(HttpToolsProtocol):
         """Called by the parser."""
         cycle = self.cycle
         if cycle is None or cycle.response_complete:
+            self._unwanted += len(body)
+            if self._unwanted > MAX_UNWANTED:
+                self.transport.abort()
             return
         cycle.body += body
         if len(cycle.body) > HIGH_WATER_LIMIT:
@@ -210,6 +220,8 @@ class Protocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Called by the transport: bytes after an upgrade request belong to the new protocol."""
+        if self.transport.is_closing():
+            return
         if self._head or self._upgrading:
             self._head += data
             return
@@ -222,6 +234,18 @@ class Protocol(HttpToolsProtocol):
             self._head = data[upgrade.args[0] :]
         except httptools.HttpParserError:
             self.send_400_response("Invalid HTTP request received.")
+        if self._head_size is not None:
+            self._head_size += len(data)
+            if self._head_size > MAX_HEAD and not self.transport.is_closing():
+                self._refuse_head()
+
+    def _refuse_head(self) -> None:
+        """Neither headers nor a request line may go on for ever."""
+        told = b"Request header fields too large"
+        head = b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-type: text/plain; charset=utf-8\r\n"
+        self.transport.write(head + b"connection: close\r\ncontent-length: %d\r\n\r\n%b" % (len(told), told))
+        self.transport.close()
+        self.loop.call_later(LINGER_SECONDS, self.transport.abort)  # closing would take all that still comes
 
     def _hand_over(self) -> RawConnection:
         raw = RawConnection(self.transport, self._head)

@@ -6,7 +6,6 @@ cost is bounded: how many there are, how much they copy, how many list items the
 
 from __future__ import annotations
 
-from copy import deepcopy
 from typing import Any
 
 import orjson
@@ -14,10 +13,9 @@ import orjson
 from kdist.api.errors import BadRequest, Invalid, RequestEntityTooLarge
 
 MAX_OPERATIONS = 10_000
+MAX_DEPTH = 250  # as deep as bodies may be
 MAX_COPIED = 3 * 1024 * 1024  # bytes of JSON that all copy operations together may add, as upstream
-MAX_MOVED = (
-    50_000_000  # list items that insertions and removals together may shift: under a tenth of a second
-)
+MAX_MOVED = 5_000_000  # list items that insertions and removals together may shift
 _NEEDS_FROM = {"move", "copy"}
 
 
@@ -30,7 +28,7 @@ def apply(document: Any, patch: Any) -> Any:
             f"Request entity too large: The allowed maximum operations in a JSON patch is {MAX_OPERATIONS}, "
             f"got {len(patch)}"
         )
-    run = _Run(deepcopy(document))
+    run = _Run(_copied(document))
     for operation in patch:
         run.one(operation)
     _encoded(run.document)  # operations can build what no body could bring
@@ -51,11 +49,11 @@ class _Run:
         value = operation.get("value")
         match op:
             case "add":
-                self._add(path, deepcopy(value))
+                self._add(path, _copied(value))
             case "remove":
                 self._remove(path)
             case "replace":
-                self._replace(path, deepcopy(value))
+                self._replace(path, _copied(value))
             case "test":
                 _test(self.document, path, value)
             case "move":
@@ -120,6 +118,11 @@ class _Run:
             raise Invalid(f"jsonpatch: the operations move more than {MAX_MOVED} list items")
 
 
+def _copied(value: Any) -> Any:
+    """A deep copy of JSON data, several times faster than ``copy.deepcopy``."""
+    return orjson.loads(_encoded(value)) if isinstance(value, dict | list) else value
+
+
 def _encoded(value: Any) -> bytes:
     try:
         return orjson.dumps(value)
@@ -135,6 +138,8 @@ def _pointer(operation: dict[str, Any], field: str) -> list[str]:
         return []
     if not pointer.startswith("/"):
         raise Invalid(f"jsonpatch pointer {pointer!r} does not start with a slash")
+    if pointer.count("/") > MAX_DEPTH:
+        raise Invalid(f"jsonpatch: the {field} is nested too deeply")
     return [token.replace("~1", "/").replace("~0", "~") for token in pointer[1:].split("/")]
 
 
