@@ -13,7 +13,7 @@ from kdist.apiserver.registry.podscheduling import check_label_selector
 from kdist.apiserver.registry.podspec import fill
 from kdist.apiserver.validation import causes, names
 
-REASONS = ("Forbidden", "Invalid", "RequestEntityTooLarge", "Unauthorized")
+REASONS = ("Forbidden", "Invalid", "RequestEntityTooLarge")
 ACTIONS = ("Audit", "Deny", "Warn")
 ANNOTATIONS_LIMIT = 20
 EXPRESSION_LIMIT = 5 * 1024  # bytes of an audit annotation's expression
@@ -30,7 +30,7 @@ class AdmissionPolicyStrategy(Strategy):
         """Fail closed, match everything equivalent."""
         spec = obj.setdefault("spec", {})
         fill(spec, failurePolicy="Fail")
-        if constraints := spec.get("matchConstraints"):
+        if (constraints := spec.get("matchConstraints")) is not None:
             default_match(constraints)
 
     def check(self, obj: Obj) -> list[Cause]:
@@ -45,7 +45,7 @@ class AdmissionPolicyBindingStrategy(Strategy):
 
     def default(self, obj: Obj) -> None:
         """Match everything equivalent."""
-        if resources := meta.get(obj, "spec.matchResources"):
+        if (resources := meta.get(obj, "spec.matchResources")) is not None:
             default_match(resources)
 
     def check(self, obj: Obj) -> list[Cause]:
@@ -243,7 +243,7 @@ def _check_actions(actions: list[str], where: str) -> list[Cause]:
             "must not contain both Deny and Warn (repeating the same validation failure information in the API "
             "response and headers serves no purpose)"
         )
-        found.append(causes.invalid(where, actions, told))
+        found.append(rules.invalid_list(where, actions, told, "admissionregistration.ValidationAction"))
     if not actions:
         found.append(causes.required(where, "at least one validation action is required"))
     return found

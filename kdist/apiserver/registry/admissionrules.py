@@ -15,6 +15,13 @@ SCOPES = ("*", "Cluster", "Namespaced")
 MATCH_POLICIES = ("Equivalent", "Exact")
 FAILURE_POLICIES = ("Fail", "Ignore")
 CONDITIONS_LIMIT = 64
+REVIEW_VERSIONS = ("v1", "v1beta1")
+
+
+def invalid_list(where: str, values: list[str], told: str, of: str = "string") -> Cause:
+    """The cause about a whole list, which upstream shows with its type."""
+    shown = ", ".join(causes.shown(value) for value in values)
+    return Cause(where, f"Invalid value: []{of}{{{shown}}}: {told}", "FieldValueInvalid")
 
 
 def check_rule(rule: Obj, where: str) -> list[Cause]:
@@ -43,7 +50,10 @@ def _listed(rule: Obj, field: str, where: str, told: str) -> list[Cause]:
     values = rule.get(field) or []
     if not values:
         return [causes.required(f"{where}.{field}")]
-    return [causes.invalid(f"{where}.{field}", values, told)] if "*" in values and len(values) > 1 else []
+    if "*" not in values or len(values) == 1:
+        return []
+    of = "admissionregistration.OperationType" if field == "operations" else "string"
+    return [invalid_list(f"{where}.{field}", values, told, of)]
 
 
 def _check_resources(resources: list[str], where: str) -> list[Cause]:
@@ -69,12 +79,10 @@ def _check_resources(resources: list[str], where: str) -> list[Cause]:
         if resource == "*":
             everywhere.add(sub)
     if len(resources) > 1 and "*/*" in resources:
-        found.append(
-            causes.invalid(where, resources, "if '*/*' is present, must not specify other resources")
-        )
+        found.append(invalid_list(where, resources, "if '*/*' is present, must not specify other resources"))
     if "*" in resources and plain:
         told = "if '*' is present, must not specify other resources without subresources"
-        found.append(causes.invalid(where, resources, told))
+        found.append(invalid_list(where, resources, told))
     return found
 
 
@@ -161,3 +169,34 @@ def check_expression(compile: Callable[[str], Any], text: str, where: str, *resu
     except CompileError as error:
         return [causes.invalid(where, text, str(error))]
     return []
+
+
+def check_hook(hook: Obj, where: str) -> list[Cause]:
+    """Causes for what a webhook and a policy have in common, and for a webhook's limits."""
+    found: list[Cause] = []
+    for at, rule in enumerate(hook.get("rules") or ()):
+        found += check_rule(rule, f"{where}.rules[{at}]")
+    found += check_enum(hook, "failurePolicy", where, FAILURE_POLICIES)
+    found += check_enum(hook, "matchPolicy", where, MATCH_POLICIES)
+    timeout = hook.get("timeoutSeconds")
+    if timeout is not None and not 1 <= timeout <= 30:
+        told = "the timeout value must be between 1 and 30 seconds"
+        found.append(causes.invalid(f"{where}.timeoutSeconds", timeout, told))
+    for field in ("namespaceSelector", "objectSelector"):
+        found += check_label_selector(hook.get(field), f"{where}.{field}")
+    found += _check_versions(hook.get("admissionReviewVersions") or [], f"{where}.admissionReviewVersions")
+    return found + check_match_conditions(hook.get("matchConditions") or [], f"{where}.matchConditions")
+
+
+def _check_versions(versions: list[str], where: str) -> list[Cause]:
+    if not versions:
+        return [causes.required(where, f"must specify one of {', '.join(REVIEW_VERSIONS)}")]
+    found: list[Cause] = []
+    for at, version in enumerate(versions):
+        if version in versions[:at]:
+            found.append(causes.invalid(f"{where}[{at}]", version, "duplicate version"))
+        found += [causes.invalid(f"{where}[{at}]", version, told) for told in names.dns_1035_label(version)]
+    if not found and not set(versions) & set(REVIEW_VERSIONS):
+        told = f"must include at least one of {', '.join(REVIEW_VERSIONS)}"
+        found.append(invalid_list(where, versions, told))
+    return found

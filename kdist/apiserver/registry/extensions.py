@@ -50,10 +50,7 @@ class WebhookStrategy(Strategy):
             if bool(client.get("url")) is bool(client.get("service")):
                 told = "exactly one of url or service is required"
                 found.append(causes.required(f"{where}.clientConfig", told))
-            for index, rule in enumerate(hook.get("rules") or ()):
-                found += admissionrules.check_rule(rule, f"{where}.rules[{index}]")
-            conditions = hook.get("matchConditions") or []
-            found += admissionrules.check_match_conditions(conditions, f"{where}.matchConditions")
+            found += admissionrules.check_hook(hook, where)
         return found
 
 

@@ -426,7 +426,7 @@ def causes(scheme: Scheme, kind: Kind, obj: Obj) -> list[tuple[str, str]]:
         (
             policy({"expression": "true", "reason": "NotFound"}),
             "spec.validations[0].reason",
-            'supported values: "Forbidden", "Invalid", "RequestEntityTooLarge", "Unauthorized"',
+            'supported values: "Forbidden", "Invalid", "RequestEntityTooLarge"',
         ),
         (
             policy({"expression": "params.x == 1"}),
