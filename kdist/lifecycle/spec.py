@@ -114,6 +114,16 @@ def _addons(value: Any) -> tuple[str, ...]:
     return tuple(value)
 
 
+def _resources(value: Any) -> tuple[str, ...]:
+    found = _texts(value)
+    for name in found:
+        if not re.fullmatch(r"(\*|[a-z][a-z0-9]*)(\.(\*|[a-z0-9.-]*))?", name) or name == "*":
+            raise Invalid(f"{name!r} is no resource: secrets, deployments.apps, *.apps, or *.* for all")
+    if len(set(found)) != len(found):
+        raise Invalid("names a resource twice")
+    return found
+
+
 def _labels(value: Any) -> dict[str, str]:
     if not isinstance(value, Mapping):
         raise Invalid(f"must be a mapping of label to value, not {value!r}")
@@ -159,6 +169,11 @@ class ClusterSettings:
         _texts, (), "Resolvers for names outside the cluster; empty: those of the hosts."
     )
     addons: tuple[str, ...] = _setting(_addons, KNOWN_ADDONS, "Parts installed as workloads of the cluster.")
+    encrypted_resources: tuple[str, ...] = _setting(
+        _resources,
+        ("secrets",),
+        "Resources that API servers encrypt in etcd, such as secrets or configmaps; empty: none.",
+    )
     max_pods: int = _setting(_whole(1, 1000), 110, "Most pods on one node.")
     containerd_restrict_oom_score_adj: bool = _setting(
         _truth,
