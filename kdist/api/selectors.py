@@ -6,19 +6,34 @@ SelectorError; its words are meant for the user.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import starmap
 from typing import Any
 
-_KEY = re.compile(r"([a-zA-Z0-9]([-a-zA-Z0-9.]*[a-zA-Z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?")
-_VALUE = re.compile(r"([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?")
-_SET = re.compile(r"(\S+)\s+(in|notin)\s*\(([^()]*)\)")
-_COMPARE = re.compile(r"([^=!<>\s]+)\s*(==|=|!=|>|<)\s*([^=!<>]*)")
+from kdist.api.selectorgrammar import (
+    LabelParser,
+    Rule,
+    SelectorError,
+    field_requirements,
+    key_rule,
+    value_rule,
+)
 
-
-class SelectorError(ValueError):
-    """The selector does not parse."""
+__all__ = [
+    "EVERYTHING",
+    "NOTHING",
+    "FieldRequirement",
+    "FieldSelector",
+    "LabelSelector",
+    "Requirement",
+    "SelectorError",
+    "from_label_selector",
+    "from_labels",
+    "match_node_selector_terms",
+    "parse_field_selector",
+    "parse_label_selector",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,53 +106,14 @@ EVERYTHING = LabelSelector()
 NOTHING = LabelSelector(nothing=True)
 
 
-def _split_outside_parentheses(text: str) -> list[str]:
-    parts, depth, start = [], 0, 0
-    for at, char in enumerate(text):
-        depth += (char == "(") - (char == ")")
-        if char == "," and depth == 0:
-            parts.append(text[start:at])
-            start = at + 1
-    return [*parts, text[start:]]
+def parse_label_selector(text: str, key: Rule = key_rule, value: Rule = value_rule) -> LabelSelector:
+    """The selector of a ``labelSelector`` query parameter. Raises SelectorError.
 
-
-def _label_requirement(text: str) -> Requirement:
-    if match := _SET.fullmatch(text):
-        key, operator, values = match.groups()
-        return Requirement(
-            key, {"in": "In", "notin": "NotIn"}[operator], tuple(v.strip() for v in values.split(","))
-        )
-    if match := _COMPARE.fullmatch(text):
-        key, sign, value = match.groups()
-        operator = {"=": "In", "==": "In", "!=": "NotIn", ">": "Gt", "<": "Lt"}[sign]
-        return Requirement(key, operator, (value.strip(),))
-    if text.startswith("!"):
-        return Requirement(text[1:].strip(), "DoesNotExist")
-    return Requirement(text, "Exists")
-
-
-def _checked(requirement: Requirement, text: str) -> Requirement:
-    if not _KEY.fullmatch(requirement.key) or len(requirement.key.rpartition("/")[2]) > 63:
-        raise SelectorError(f'unable to parse requirement: invalid label key "{requirement.key}" in "{text}"')
-    if requirement.operator in ("Gt", "Lt") and not re.fullmatch(r"[+-]?\d+", requirement.values[0]):
-        raise SelectorError(
-            f"unable to parse requirement: values[0][{requirement.key}]: Invalid value: "
-            f"\"{requirement.values[0]}\": for 'Gt', 'Lt' operators, the value must be an integer"
-        )
-    for value in requirement.values:
-        if len(value) > 63 or not _VALUE.fullmatch(value):
-            raise SelectorError(
-                f'unable to parse requirement: values[0][{requirement.key}]: Invalid value: "{value}"'
-            )
-    return requirement
-
-
-def parse_label_selector(text: str) -> LabelSelector:
-    """The selector of a ``labelSelector`` query parameter. Raises SelectorError."""
-    if not text.strip():
+    ``key`` and ``value`` say what is wrong with a key or value, for those who tell users.
+    """
+    if not text:
         return EVERYTHING
-    parts = (part.strip() for part in _split_outside_parentheses(text))
-    return LabelSelector(tuple(_checked(_label_requirement(part), text) for part in parts))
+    return LabelSelector(tuple(starmap(Requirement, LabelParser(text, key, value).requirements())))
 
 
 def from_label_selector(selector: Mapping[str, Any] | None) -> LabelSelector:
@@ -182,17 +158,10 @@ class FieldSelector:
 
 
 def parse_field_selector(text: str) -> FieldSelector:
-    """The selector of a ``fieldSelector`` query parameter; backslash escapes ``,``, ``=`` and itself."""
-    parts = (part for part in re.split(r"(?<!\\),", text) if part.strip())
-    return FieldSelector(tuple(_field_requirement(part) for part in parts))
-
-
-def _field_requirement(part: str) -> FieldRequirement:
-    match = re.fullmatch(r"([^=!]+)(==|!=|=)((?:[^\\]|\\[\\,=])*)", part)
-    if match is None:
-        raise SelectorError(f"invalid selector: '{part}'; can't understand '{part}'")
-    field, sign, value = match.groups()
-    return FieldRequirement(field.strip(), re.sub(r"\\([\\,=])", r"\1", value), sign == "!=")
+    """The selector of a ``fieldSelector`` query parameter. Raises SelectorError."""
+    return (
+        FieldSelector(tuple(starmap(FieldRequirement, field_requirements(text)))) if text else FieldSelector()
+    )
 
 
 def match_node_selector_terms(terms: Iterable[Mapping[str, Any]], node: Mapping[str, Any]) -> bool:

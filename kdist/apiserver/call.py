@@ -235,7 +235,7 @@ def _at_version(table: Obj, form: Form) -> Obj:
     if form.version != "v1":
         table["apiVersion"] = form.api_version
         for row in table["rows"]:
-            if row.get("object", {}).get("kind") == "PartialObjectMetadata":
+            if (row["object"] or {}).get("kind") == "PartialObjectMetadata":
                 row["object"]["apiVersion"] = form.api_version
     return table
 

@@ -99,7 +99,8 @@ def streamed(accept: str) -> Form:
 def of_errors(accept: str) -> str:
     """The media type of an error: the one that was asked for, JSON when that is none of ours."""
     try:
-        return accepted(accept).media_type
+        form = accepted(accept)
+        return form.media_type if not form.kind else JSON
     except NotAcceptable:
         return JSON
 

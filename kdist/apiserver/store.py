@@ -65,10 +65,7 @@ def _meaning(error: BaseException) -> ApiError | None:
         case storage.Unavailable():
             return ServiceUnavailable(f"storage is unavailable: {error}", details={"retryAfterSeconds": 1})
         case storage.Compacted():
-            return Expired(
-                "The resourceVersion for the provided list or watch is too old: "
-                f"the oldest available is {error.oldest}"
-            )
+            return Expired("The resourceVersion for the provided list is too old.")
         case TimeoutError():
             return errors.Timeout("the caches did not catch up with storage in time")
     return None

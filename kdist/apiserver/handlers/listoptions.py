@@ -32,6 +32,11 @@ class ListOptions:
         legacy = not self.match and self.limit > 0 and self.version not in ("", "0")
         return self.match == EXACT or legacy
 
+    @property
+    def begins_with_state(self) -> bool:
+        """Whether a watch begins with everything there is: asked for, or as watches of no version always did."""
+        return self.initial_events is True or (self.initial_events is None and self.version in ("", "0"))
+
 
 def of_list(request: Request) -> ListOptions:
     """The options of a list. BadRequest for what does not parse, Invalid for what does not go together."""

@@ -144,6 +144,8 @@ def _entry(call: Call, kv: KeyValue) -> Entry:
 
 async def _send_list(call: Call, selected: Selection, page: Page, revision: int) -> None:
     metadata: Obj = {"resourceVersion": str(revision)}
+    if call.store.strategy.shapes_reads:  # as upstream has it for custom resources
+        metadata["continue"] = ""
     if page.last:
         metadata["continue"] = page.token(revision, call.resource.storage_prefix + selected.range)
         if page.remaining is not None:

@@ -14,6 +14,7 @@ from kdist.api.selectors import (
     parse_label_selector,
 )
 from kdist.apiserver.call import Call
+from kdist.apiserver.validation import names
 from kdist.storage.index import Term
 from kdist.storage.interface import Unreadable
 from kdist.storage.watchcache import BrokenEntry, Entry, WatchCache
@@ -64,10 +65,10 @@ def of(call: Call) -> Selection:
     """The selection of a request. BadRequest for selectors that do not parse or name unknown fields."""
     request = call.request
     try:
-        labels = parse_label_selector(request.param("labelSelector"))
+        labels = parse_label_selector(request.param("labelSelector"), names.qualified_name, names.label_value)
         asked = parse_field_selector(request.param("fieldSelector"))
     except SelectorError as error:
-        raise BadRequest(f"unable to parse requirement: {error}") from error
+        raise BadRequest(str(error)) from error
     fields = _translated(call, asked)
     beyond_names = any(r.field not in (_NAME, _NAMESPACE) for r in fields.requirements)
     of_served = call.store.converter is not None and beyond_names
@@ -81,10 +82,7 @@ def _translated(call: Call, asked: FieldSelector) -> FieldSelector:
     for requirement in asked.requirements:
         field = call.store.strategy.field_label(requirement.field)
         if field is None:
-            raise BadRequest(
-                f'Unable to find "{call.resource.group_resource}" that match label selector "", field selector '
-                f'"{call.request.param("fieldSelector")}": field label not supported: {requirement.field}'
-            )
+            raise BadRequest(call.store.strategy.unknown_field(requirement.field))
         requirements.append(replace(requirement, field=field))
     return FieldSelector(tuple(requirements))
 

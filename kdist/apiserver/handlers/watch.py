@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 
 import orjson
 
-from kdist.api.errors import ApiError, Expired, InternalError
+from kdist.api.errors import ApiError, Expired, InternalError, NotAcceptable, Timeout
 from kdist.api.meta import Obj
 from kdist.apiserver import answers, negotiation
 from kdist.apiserver.call import Call, partial_metadata
@@ -39,21 +39,31 @@ async def watch(call: Call) -> None:
     selected = selection.of(call)
     form = negotiation.streamed(call.request.header(b"accept"))
     encode = None if form.kind == "" and not call.store.converts else _encoder(call, form)
-    initial, version = bool(options.initial_events), options.version
+    version, initial = options.version, options.initial_events is True
     if version:
-        parse_version(version)  # nothing can be refused once the answer has begun
-    cache = await cache_at_least(call, version if version in ("", "0") or initial else "0")
+        parse_version(version)
+    # As upstream: a Table cannot carry the mark that ends the beginning.
+    if form.kind == "Table" and options.bookmarks and options.begins_with_state:
+        raise NotAcceptable(negotiation.only_served())
+    late: Timeout | None = None
+    try:
+        cache = await cache_at_least(call, version if version in ("", "0") or initial else "0")
+    except Timeout as error:
+        late, cache = error, await call.store.cache()
     await call.send(answers.head(call.request, 200, "application/json"))
     await call.send({"type": "http.response.body", "body": b"", "more_body": True})
     stream = _Stream(call, cache, encode, selected)
+    if late is not None:
+        await stream.fail(late)
+        return
     try:
         watcher = _open(cache, selected, version, initial)
     except Compacted as error:
         await stream.fail(_too_old(version, error))
         return
     try:
-        if initial or version in ("", "0"):
-            await stream.initial(initial)
+        if options.begins_with_state:
+            await stream.initial()
         call.request.initialized()
         await stream.follow(watcher, _timeout(call, options))
     except ApiError as error:  # of a conversion
@@ -112,8 +122,8 @@ class _Stream:
         """End with an ERROR event: the headers are out already."""
         await self._write(watch_frame("ERROR", orjson.dumps(error.status())), more=False)
 
-    async def initial(self, marked: bool) -> None:
-        """Everything that is there as ADDED events; ``marked`` closes them with the annotated bookmark."""
+    async def initial(self) -> None:
+        """Everything that is there as ADDED events, closed with the annotated bookmark."""
         entries = self._selected.candidates(self._cache)
         self._sent = self._cache.revision
         if self._selected.of_served:
@@ -121,7 +131,7 @@ class _Stream:
         frames = await self._lines([("ADDED", e.body) for e in self._selected.select(entries)])
         for chunk in list(answers.chunks(frames)):
             await self._write(chunk)
-        if marked and self._bookmarks:
+        if self._bookmarks:
             await self._write(self._bookmark({INITIAL_EVENTS_END: "true"}))
 
     def _bookmark(self, annotations: dict[str, str] | None = None) -> bytes:

@@ -25,6 +25,8 @@ from kdist.apiserver.validation.metadata import validate_metadata, validate_meta
 if TYPE_CHECKING:
     from kdist.api.scheme import Resource
 
+#: The fields that every resource can be selected by.
+_EVERYWHERE = {"metadata.name", "metadata.namespace"}
 #: ``status_keeps`` of resources whose status is nobody's way to their metadata.
 USERS_METADATA = ("labels", "annotations", "finalizers", "ownerReferences")
 
@@ -159,7 +161,16 @@ class Strategy:
 
     def field_label(self, label: str) -> str | None:
         """The key in :meth:`fields` of what this version of the resource calls ``label``; None if it has no such."""
-        return label if label in self.fields({}) else None
+        known = self.fields({})
+        if label in known:
+            return label
+        return label if label in _EVERYWHERE and not known.keys() - _EVERYWHERE else None
+
+    def unknown_field(self, label: str) -> str:
+        """What to tell who selects by a field that :meth:`field_label` does not know."""
+        if self.fields({}).keys() - _EVERYWHERE:
+            return f"field label not supported: {label}"
+        return f'"{label}" is not a known field selector: only "metadata.name", "metadata.namespace"'
 
     def grace_seconds(self, obj: Obj, requested: int | None) -> int:
         """How long the object stays marked as deleting before it goes; 0 removes it at once."""

@@ -101,6 +101,10 @@ class JobStrategy(Strategy):
         succeeded = (obj.get("status") or {}).get("succeeded", 0)
         return {**super().fields(obj), "status.successful": str(succeeded)}
 
+    def unknown_field(self, label: str) -> str:
+        """In words of its own, as upstream does."""
+        return f'field label "{label}" not supported for Job'
+
 
 def _without_directives(template: Obj) -> Obj:
     """The template without what may be steered while the Job is suspended."""

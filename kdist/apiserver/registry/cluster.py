@@ -52,8 +52,7 @@ class NamespaceStrategy(Strategy):
 
     def fields(self, obj: Obj) -> dict[str, str]:
         """By phase, too."""
-        fields = {**super().fields(obj), "status.phase": meta.get(obj, "status.phase", "")}
-        return {**fields, "name": meta.name(obj)}
+        return {**super().fields(obj), "status.phase": meta.get(obj, "status.phase", "")}
 
 
 class NodeStrategy(Strategy):

@@ -146,6 +146,7 @@ class PodStrategy(Strategy):
             "spec.hostNetwork": "true" if spec.get("hostNetwork") else "false",
             "status.phase": status.get("phase") or "",
             "status.podIP": status.get("podIP") or "",
+            "status.podIPs": status.get("podIP") or "",
             "status.nominatedNodeName": status.get("nominatedNodeName") or "",
         }
 

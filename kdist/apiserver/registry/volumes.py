@@ -89,10 +89,6 @@ class PersistentVolumeStrategy(Strategy):
             found.append(causes.invalid("spec.nodeAffinity", spec.get("nodeAffinity"), causes.IMMUTABLE))
         return found
 
-    def fields(self, obj: Obj) -> dict[str, str]:
-        """By name as upstream does."""
-        return {**super().fields(obj), "name": meta.name(obj)}
-
 
 class PersistentVolumeClaimStrategy(Strategy):
     """PersistentVolumeClaims: bound once, then only growing."""
@@ -147,10 +143,6 @@ class PersistentVolumeClaimStrategy(Strategy):
             told = "field can not be less than status.capacity"
             return [causes.forbidden("spec.resources.requests.storage", told)]
         return []
-
-    def fields(self, obj: Obj) -> dict[str, str]:
-        """By name as upstream does."""
-        return {**super().fields(obj), "name": meta.name(obj)}
 
 
 class StorageClassStrategy(Strategy):

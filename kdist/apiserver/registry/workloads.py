@@ -162,16 +162,16 @@ class ReplicaSetStrategy(WorkloadStrategy):
         super().default(obj)
         fill(obj["spec"], replicas=1)
 
-    def fields(self, obj: Obj) -> dict[str, str]:
-        """By the number of replicas, too."""
-        replicas = (obj.get("status") or {}).get("replicas", 0)
-        return {**super().fields(obj), "status.replicas": str(replicas)}
-
 
 class ReplicationControllerStrategy(ReplicaSetStrategy):
     """ReplicationControllers: a label map for a selector, taken from the template when missing."""
 
     orphans_by_default: ClassVar[bool] = True
+
+    def fields(self, obj: Obj) -> dict[str, str]:
+        """By the number of replicas, too."""
+        replicas = (obj.get("status") or {}).get("replicas", 0)
+        return {**super().fields(obj), "status.replicas": str(replicas)}
 
     def default(self, obj: Obj) -> None:
         """Selector and labels come from the template."""

@@ -93,10 +93,8 @@ def render(
     rows: list[Obj] = []
     for obj in objects:
         row: Obj = {"cells": found.cells(obj, moment)}
-        if include_object == "Object":
-            row["object"] = obj
-        elif include_object != "None":
-            row["object"] = _partial(obj)
+        shown = {"Object": obj, "None": None}
+        row["object"] = shown[include_object] if include_object in shown else _partial(obj)
         if resource.kind == "Pod" and (conditions := _row_conditions(obj)):
             row["conditions"] = conditions
         rows.append(row)

@@ -25,19 +25,19 @@ def COMPONENT_STATUS(obj: Obj, now: datetime) -> list[Any]:
 def CONFIG_MAP(obj: Obj, now: datetime) -> list[Any]:
     """ConfigMaps."""
     count = len(obj.get("data") or ()) + len(obj.get("binaryData") or ())
-    return [meta.name(obj), str(count), age(obj, now)]
+    return [meta.name(obj), count, age(obj, now)]
 
 
 @printer("Type", "Data", "Age")
 def SECRET(obj: Obj, now: datetime) -> list[Any]:
     """Secrets."""
-    return [meta.name(obj), obj.get("type", ""), str(len(obj.get("data") or ())), age(obj, now)]
+    return [meta.name(obj), obj.get("type", ""), len(obj.get("data") or ()), age(obj, now)]
 
 
 @printer("Secrets", "Age")
 def SERVICE_ACCOUNT(obj: Obj, now: datetime) -> list[Any]:
     """ServiceAccounts."""
-    return [meta.name(obj), str(len(obj.get("secrets") or ())), age(obj, now)]
+    return [meta.name(obj), len(obj.get("secrets") or ()), age(obj, now)]
 
 
 @printer("Status", "Age")
@@ -122,7 +122,7 @@ def EVENT(obj: Obj, now: datetime) -> list[Any]:
         _event_source(obj),
         (obj.get("message") or obj.get("note") or "").strip(),
         since(first, now),
-        str(count),
+        count,
         meta.name(obj),
     ]
 
@@ -242,7 +242,7 @@ def FLOW_SCHEMA(obj: Obj, now: datetime) -> list[Any]:
     return [
         meta.name(obj),
         meta.get(spec, "priorityLevelConfiguration.name", ""),
-        str(spec.get("matchingPrecedence", 0)),
+        spec.get("matchingPrecedence", 0),
         meta.get(spec, "distinguisherMethod.type", NONE),
         age(obj, now),
         dangling,
@@ -253,9 +253,7 @@ def FLOW_SCHEMA(obj: Obj, now: datetime) -> list[Any]:
 def PRIORITY_LEVEL(obj: Obj, now: datetime) -> list[Any]:
     """PriorityLevelConfigurations."""
     spec = obj.get("spec") or {}
-    shares = meta.get(
-        spec, "limited.nominalConcurrencyShares", meta.get(spec, "exempt.nominalConcurrencyShares", NONE)
-    )
+    shares = meta.get(spec, "limited.nominalConcurrencyShares", NONE)
     queuing = meta.get(spec, "limited.limitResponse.queuing", {})
-    queues = [str(queuing.get(k, NONE)) for k in ("queues", "handSize", "queueLengthLimit")]
-    return [meta.name(obj), spec.get("type", ""), str(shares), *queues, age(obj, now)]
+    queues = [queuing.get(k, NONE) for k in ("queues", "handSize", "queueLengthLimit")]
+    return [meta.name(obj), spec.get("type", ""), shares, *queues, age(obj, now)]

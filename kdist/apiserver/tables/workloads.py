@@ -42,8 +42,8 @@ def DEPLOYMENT(obj: Obj, now: datetime) -> list[Any]:
     return [
         meta.name(obj),
         f"{status.get('readyReplicas', 0)}/{spec.get('replicas', 0)}",
-        str(status.get("updatedReplicas", 0)),
-        str(status.get("availableReplicas", 0)),
+        status.get("updatedReplicas", 0),
+        status.get("availableReplicas", 0),
         age(obj, now),
         *images(_template(obj)),
         selector(spec.get("selector")),
@@ -126,7 +126,7 @@ def CONTROLLER_REVISION(obj: Obj, now: datetime) -> list[Any]:
     if owner:
         group = owner["apiVersion"].rpartition("/")[0]
         controller = f"{owner['kind'].lower()}{'.' + group if group else ''}/{owner['name']}"
-    return [meta.name(obj), controller, str(obj.get("revision", 0)), age(obj, now)]
+    return [meta.name(obj), controller, obj.get("revision", 0), age(obj, now)]
 
 
 @printer("Status", "Completions", "Duration", "Age", "+Containers", "+Images", "+Selector")
@@ -235,8 +235,8 @@ def HORIZONTAL_POD_AUTOSCALER(obj: Obj, now: datetime) -> list[Any]:
         f"{target.get('kind', '')}/{target.get('name', '')}",
         _metrics(spec, status),
         str(spec.get("minReplicas", UNSET)),
-        str(spec.get("maxReplicas", 0)),
-        str(status.get("currentReplicas", 0)),
+        spec.get("maxReplicas", 0),
+        status.get("currentReplicas", 0),
         age(obj, now),
     ]
 

@@ -74,6 +74,6 @@ def test_rows_carry_what_includes_object_asks_for(scheme: Scheme) -> None:
     resource = scheme.by_kind("v1", "ConfigMap")
     assert resource is not None
     obj = {"metadata": {"name": "c"}, "data": {"a": "b"}}
-    assert "object" not in tables.render(resource, [obj], "None")["rows"][0]
+    assert tables.render(resource, [obj], "None")["rows"][0]["object"] is None
     assert tables.render(resource, [obj])["rows"][0]["object"]["kind"] == "PartialObjectMetadata"
     assert tables.render(resource, [obj], "Object")["rows"][0]["object"] == obj

@@ -50,7 +50,8 @@ async def test_a_version_from_before_the_window_is_expired(api: Api) -> None:
 
 
 async def test_a_timeout_ends_the_watch_with_a_bookmark(api: Api) -> None:
-    query = "watch=1&resourceVersion=0&timeoutSeconds=1&allowWatchBookmarks=true"
+    version = (await api("GET", CMS)).json["metadata"]["resourceVersion"]
+    query = f"watch=1&resourceVersion={version}&timeoutSeconds=1&allowWatchBookmarks=true"
     async with api.stream(f"{CMS}?{query}") as watch:
         assert (await watch.event())["type"] == "BOOKMARK"
         assert await watch.event() is None
