@@ -6,9 +6,16 @@ from kdist.api.meta import Obj
 from kdist.api.patch import managed
 from kdist.api.schema import Schema
 
+_STATUS = ("status",)
 
-def track_update(new: Obj, old: Obj | None, schema: Schema, manager: str, subresource: str) -> None:
-    """Record what ``manager`` changed between ``old`` (None: created) and ``new``, in ``new``."""
+
+def track_create(obj: Obj, schema: Schema, manager: str, *, has_status: bool) -> None:
+    """Record that ``manager`` has set what is in ``obj``, but for a status, which no creation sets."""
+    managed.track_update(obj, None, schema, manager, "", reset=_STATUS if has_status else ())
+
+
+def track_update(new: Obj, old: Obj, schema: Schema, manager: str, subresource: str) -> None:
+    """Record what ``manager`` changed between ``old`` and ``new``, in ``new``."""
     managed.track_update(new, old, schema, manager, subresource)
 
 

@@ -120,6 +120,9 @@ class Pipeline:
 
     async def _create_once(self, obj: Obj, act: Act) -> Stored:
         self._strategy.default(obj)
+        if not act.applies:  # before admission: what that adds is nobody's
+            has_status = "status" in self.resource.subresources
+            managed.track_create(obj, self._schema, act.manager, has_status=has_status)
         review = self.review(act, "create", obj=obj)
         await self._admission.admit(review)
         obj = review.body  # a webhook's patch makes another object
@@ -127,8 +130,6 @@ class Pipeline:
         self._strategy.default(obj)
         objectmeta.prepare_create(metadata)
         self._strategy.prepare_create(obj)
-        if not act.applies:
-            managed.track_update(obj, None, self._schema, act.manager, "")
         review.name = metadata.get("name", "")
         self._validate_create(obj)
         if act.dry_run:

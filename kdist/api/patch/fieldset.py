@@ -69,10 +69,18 @@ def fields_of(value: Any, schema: Schema, path: Path = (), *, containers: bool =
         found.add(path)
     for element, item, child in children(value, schema):
         below = (*path, element)
+        inside = fields_of(item, child, below, containers=containers)
+        if len(inside) > 1 and _always_there(schema, element[2:]):
+            inside.discard(below)
         if schema.kind != "object":
             found.add(below)
-        found |= fields_of(item, child, below, containers=containers)
+        found |= inside
     return found
+
+
+def _always_there(schema: Schema, name: str) -> bool:
+    """Whether upstream's typed objects have this list or map even when it is empty: then nobody adds it."""
+    return bool(schema.name) and name in schema.required
 
 
 @dataclass(slots=True)
@@ -151,7 +159,10 @@ def tree(value: Any, schema: Schema, *, whole: bool = False) -> dict[str, Any]:
     for name in sorted(value):
         item = value[name]
         child = schema.child(name) if isinstance(item, dict | list) else None
-        node["f:" + name] = {} if child is None else tree(item, child, whole=inner)
+        below = {} if child is None else tree(item, child, whole=inner)
+        if len(below) > 1 and _always_there(schema, name):
+            below.pop(".", None)
+        node["f:" + name] = below
     return node
 
 

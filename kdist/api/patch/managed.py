@@ -5,7 +5,7 @@ An entry stands for one manager in one role: its name, operation (Apply or Updat
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
@@ -113,22 +113,31 @@ def _entry(manager: Manager, time: str, fields: Obj) -> Obj:
 
 
 def track_update(
-    new: Obj, old: Obj | None, schema: Schema, manager: str, subresource: str, now: str | None = None
+    new: Obj,
+    old: Obj | None,
+    schema: Schema,
+    manager: str,
+    subresource: str,
+    now: str | None = None,
+    *,
+    reset: Collection[str] = (),
 ) -> None:
     """Record in ``new`` what ``manager`` changed between ``old`` (None: created) and ``new``.
 
+    ``reset`` are the fields of the whole object that such a write does not set, whatever it says.
     A client that sends managedFields of its own replaces them, and clears them with one empty entry.
     """
     metadata = new.setdefault("metadata", {})
     before = (old or {}).get("metadata") or {}
     sent = _sent(metadata, before)
     if old is None and not sent and schema.kind == "object":
-        _own_everything(new, schema, Manager(manager, "Update", new.get("apiVersion", ""), subresource), now)
+        creator = Manager(manager, "Update", new.get("apiVersion", ""), subresource)
+        _own_everything(new, schema, creator, now, reset)
         return
     managers = read({"managedFields": sent}) if sent else read(before)
     if sent == [{}]:
         managers = {}
-    difference = fieldset.compare(_content(old or {}), _content(new), schema)
+    difference = fieldset.compare(_content(old or {}, reset), _content(new, reset), schema)
     if old is not None and not difference.written and not difference.removed:
         _restore(metadata, before, sent)
         return
@@ -140,9 +149,11 @@ def track_update(
     write(metadata, _capped(managers))
 
 
-def _own_everything(new: Obj, schema: Schema, creator: Manager, now: str | None) -> None:
+def _own_everything(
+    new: Obj, schema: Schema, creator: Manager, now: str | None, reset: Collection[str]
+) -> None:
     """The plain creation: its one manager has set all there is."""
-    content = _content(new)
+    content = _content(new, reset)
     spec, of_spec = content.pop("spec", None), schema.child("spec")
     owned = fieldset.tree(content, schema)
     if spec is not None:
@@ -188,10 +199,10 @@ def _restore(metadata: Obj, before: Obj, sent: list[Any] | None) -> None:
         metadata["managedFields"] = deepcopy(before["managedFields"])
 
 
-def _content(obj: Obj) -> Obj:
+def _content(obj: Obj, reset: Collection[str]) -> Obj:
     """The object without what nobody owns."""
     metadata = {k: v for k, v in (obj.get("metadata") or {}).items() if k not in _UNOWNED_METADATA}
-    content = {k: v for k, v in obj.items() if k not in ("apiVersion", "kind", "metadata")}
+    content = {k: v for k, v in obj.items() if k not in ("apiVersion", "kind", "metadata") and k not in reset}
     return {**content, "metadata": metadata} if metadata else content
 
 

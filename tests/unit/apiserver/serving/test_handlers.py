@@ -276,3 +276,23 @@ async def test_the_periphery_answers(api: Api) -> None:
     assert (await api("GET", "/version")).json["minor"] == "32"
     assert b"apiserver_request_total" in (await api("GET", "/metrics")).body
     assert (await api("GET", "/apis/apps/v1")).json["kind"] == "APIResourceList"
+
+
+async def test_a_creator_owns_what_it_said_and_its_defaults_but_nothing_that_admission_adds(api: Api) -> None:
+    pod = {"metadata": {"name": "a"}, "spec": {"containers": [{"name": "c", "image": "i"}]}}
+    pod["spec"]["automountServiceAccountToken"] = False  # type: ignore[index]
+    made = await api.make("/api/v1/namespaces/default/pods", pod)
+    assert made["spec"]["serviceAccountName"] == "default"
+    (entry,) = made["metadata"]["managedFields"]
+    assert set(entry["fieldsV1"]) == {"f:spec"}
+    assert set(entry["fieldsV1"]["f:spec"]) == {
+        "f:automountServiceAccountToken",
+        "f:containers",
+        "f:dnsPolicy",
+        "f:enableServiceLinks",
+        "f:restartPolicy",
+        "f:schedulerName",
+        "f:securityContext",
+        "f:terminationGracePeriodSeconds",
+    }
+    assert set(entry["fieldsV1"]["f:spec"]["f:containers"]) == {'k:{"name":"c"}'}
