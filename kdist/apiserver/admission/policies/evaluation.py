@@ -73,6 +73,8 @@ def _failures(policy: Policy, bindings: dict[str, Any]) -> Iterator[Failure]:
         except EvaluationError as error:
             if not policy.ignore_failure:
                 broken.append((at, validation, str(error)))
+    if not broken:
+        return
     # messages are made of what the rules left of the budget
     bindings["variables"] = _variables(policy, bindings, budget)
     for at, validation, failed in broken:
@@ -96,8 +98,10 @@ def _message(validation: Validation, bindings: Mapping[str, Any], budget: Budget
     return text if text and len(text.encode()) <= MESSAGE_LIMIT and "\n" not in text else validation.message
 
 
-def _variables(policy: Policy, bindings: dict[str, Any], budget: Budget) -> Lazy:
+def _variables(policy: Policy, bindings: dict[str, Any], budget: Budget) -> Lazy | None:
     """The policy's variables, each evaluated when it is first needed."""
+    if not policy.variables:
+        return None
 
     def of(name: str, variable: Compiled) -> Callable[[], Any]:
         def evaluate() -> Any:

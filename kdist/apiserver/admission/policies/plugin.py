@@ -20,6 +20,7 @@ from kdist.apiserver.admission.policies import evaluation, params
 from kdist.apiserver.admission.policies.compilation import Binding, Policy
 from kdist.apiserver.admission.policies.configured import Configured
 from kdist.apiserver.admission.policies.evaluation import Verdict
+from kdist.apiserver.admission.policies.matching import EVERYTHING
 from kdist.apiserver.admission.policies.params import ConfigurationError, Lookup
 from kdist.apiserver.admission.webhooks.matching import is_exempt
 from kdist.apiserver.authz.authorizer import Authorizer
@@ -81,6 +82,8 @@ class ValidatingPolicies(Plugin):
     async def _matched_kind(self, bound: Policy | Binding, request: Request) -> Kind | None:
         """The coordinates under which a policy or a binding wants the request."""
         matches = bound.matches
+        if matches is EVERYTHING:
+            return request.resource
         if not matches.selects_object(request):
             return None
         if not await self._in_selected_namespace(matches.namespaces, request):
