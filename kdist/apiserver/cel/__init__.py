@@ -6,7 +6,7 @@ before any evaluation what a program may cost at most.
 """
 
 from kdist.apiserver.cel.environment import Environment
-from kdist.apiserver.cel.errors import CelError, CompileError, CostExceeded, EvaluationError
+from kdist.apiserver.cel.errors import CelError, CompileError, CostExceeded, EvaluationError, Postponed
 from kdist.apiserver.cel.program import BUDGET, MATCH_CONDITIONS_BUDGET, PER_CALL_LIMIT, Budget, Program
 
 __all__ = [
@@ -19,5 +19,6 @@ __all__ = [
     "CostExceeded",
     "Environment",
     "EvaluationError",
+    "Postponed",
     "Program",
 ]

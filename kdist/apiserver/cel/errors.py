@@ -22,6 +22,10 @@ class CostExceeded(CelError):
         super().__init__("operation cancelled: actual cost limit exceeded")
 
 
+class Postponed(Exception):
+    """The evaluation takes longer than may be taken here: it is for a thread of its own. Nobody absorbs this."""
+
+
 def no_such_overload() -> EvaluationError:
     """A function does not take such values."""
     return EvaluationError("no such overload")

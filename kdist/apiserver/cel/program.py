@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from kdist.apiserver.cel.ast import Ast, Ident
-from kdist.apiserver.cel.errors import CostExceeded, EvaluationError
+from kdist.apiserver.cel.errors import CostExceeded, EvaluationError, Postponed
 from kdist.apiserver.cel.literals import walk
 from kdist.apiserver.cel.run import MISSING, Run
 
@@ -19,9 +19,13 @@ MATCH_CONDITIONS_BUDGET = BUDGET // 4
 
 @dataclass(slots=True)
 class Budget:
-    """What the evaluations for one object may cost together."""
+    """What the evaluations for one object may cost together.
+
+    With ``inline``, no more than that is spent before :class:`Postponed`: the caller holds up other requests.
+    """
 
     left: int = BUDGET
+    inline: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +51,7 @@ class Program:
         return any(isinstance(node, Ident) and node.name == variable for node in walk(self.ast.root))
 
     def evaluate(self, bindings: Mapping[str, Any], budget: Budget | None = None) -> Any:
-        """The expression's value. EvaluationError, or CostExceeded past the limit or the rest of the budget.
+        """The expression's value. EvaluationError, CostExceeded past the limit or the rest of the budget, Postponed.
 
         ``bindings`` are CEL values (``types.bind`` makes them of JSON for declared types).
         """
@@ -60,9 +64,14 @@ class Program:
         slots = [bindings.get(name, MISSING) for name in plan.variables]
         slots.extend([None] * (plan.places - len(slots)))
         limit = PER_CALL_LIMIT if budget is None else min(PER_CALL_LIMIT, budget.left)
-        run = Run(slots, limit)
+        here = limit if budget is None or not budget.inline else min(limit, budget.inline)
+        run = Run(slots, here)
         try:
             value = plan.evaluate(run)
+        except CostExceeded as error:
+            if here < limit:
+                raise Postponed from error
+            raise
         except RecursionError as error:
             raise EvaluationError("the expression is nested too deeply") from error
         finally:
@@ -70,4 +79,6 @@ class Program:
                 budget.left -= run.cost
         if run.cost > limit:
             raise CostExceeded
+        if budget is not None and budget.inline:
+            budget.inline = max(budget.inline - run.cost, 1)
         return value, run.cost

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -317,6 +318,20 @@ async def test_expensive_expression_is_stopped_and_refuses(world: World) -> None
     world.apply(policy({"expression": expression}))
     refused = await world.write(configmap(**{f"k{at}": "v" for at in range(100)}))
     assert refused is not None and "operation cancelled: actual cost limit exceeded" in refused.message
+
+
+async def test_other_work_goes_on_during_an_expensive_evaluation(world: World) -> None:
+    """What is not cheap is evaluated in a thread: the loop, which serves everybody, turns meanwhile."""
+    costly = {"expression": "object.data.all(k, object.data.all(l, object.data.all(m, k != 'x')))"}
+    world.apply(policy(*[costly] * 5))
+    review = asyncio.create_task(world.write(configmap(**{f"k{at}": "v" for at in range(100)})))
+    turns = 0
+    while not review.done():
+        await asyncio.sleep(0)
+        turns += 1
+    refused = review.result()
+    assert refused is not None and "actual cost limit exceeded" in refused.message
+    assert turns > 100
 
 
 async def test_all_expressions_share_a_budget(world: World) -> None:

@@ -24,6 +24,11 @@ from kdist.apiserver.ports import Obj
 OUT_OF_BUDGET = "validation failed due to running out of cost budget, no further validation rules will be run"
 
 
+# What may be spent while other requests wait: about a tenth of a second. Policies that ask the authorizer are
+# evaluated at once whatever they cost, as what they ask is not for threads.
+INLINE_COST = 100_000
+
+
 class ConditionError(Exception):
     """It cannot be told whether the conditions hold."""
 
@@ -72,15 +77,27 @@ def check_result(program: Program, *results: str) -> None:
     raise CompileError(f"must evaluate to {wanted} but got {program.result_type}")
 
 
+def asks_authorizer(*expressions: Compiled | None) -> bool:
+    """Whether an expression names the authorizer."""
+    programs = [expression.program for expression in expressions if expression is not None]
+    return any(
+        isinstance(program, Program) and any(program.uses(name) for name in _AUTHORIZER)
+        for program in programs
+    )
+
+
+_AUTHORIZER = ("authorizer", "authorizer.requestResource")
+
+
 @dataclass(frozen=True, slots=True)
 class Conditions:
-    """The conditions of one hook or policy. ``params``: whether they may name ``params``."""
+    """The conditions of one hook or policy."""
 
     conditions: tuple[Compiled, ...]
 
-    def hold(self, bindings: Mapping[str, Any]) -> bool:
-        """Whether all are true. ConditionError when none is false but some cannot be told."""
-        budget, failures = Budget(MATCH_CONDITIONS_BUDGET), []
+    def hold(self, bindings: Mapping[str, Any], *, inline: int = 0) -> bool:
+        """Whether all are true. ConditionError when none is false but some cannot be told; Postponed."""
+        budget, failures = Budget(MATCH_CONDITIONS_BUDGET, inline), []
         for condition in self.conditions:
             try:
                 if condition.evaluate(bindings, budget) is False:

@@ -37,6 +37,7 @@ class Policy:
     variables: Mapping[str, Compiled]
     validations: tuple[Validation, ...]
     annotations: tuple[tuple[str, Compiled], ...]
+    asks_authorizer: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,17 +104,26 @@ def policy(obj: Obj) -> Policy:
     params, variables = param_kind is not None, spec.get("variables") or ()
     scope = Scope(params=params, variables=bool(variables))
     declared_variables = {v["name"]: scope.declare(v["name"], v["expression"]) for v in variables}
+    found = conditions.parse(spec.get("matchConditions") or (), params=params)
+    validations = tuple(_validation(scope, v) for v in spec.get("validations") or ())
+    annotations = tuple(
+        (a["key"], compiled(scope.environment(), a["valueExpression"], "string", "null_type"))
+        for a in spec.get("auditAnnotations") or ()
+    )
     return Policy(
         name=meta.name(obj),
         matches=matching.parse(spec.get("matchConstraints")),
         ignore_failure=spec.get("failurePolicy") == "Ignore",
         param_kind=(param_kind["apiVersion"], param_kind["kind"]) if param_kind else None,
-        conditions=conditions.parse(spec.get("matchConditions") or (), params=params),
+        conditions=found,
         variables=declared_variables,
-        validations=tuple(_validation(scope, v) for v in spec.get("validations") or ()),
-        annotations=tuple(
-            (a["key"], compiled(scope.environment(), a["valueExpression"], "string", "null_type"))
-            for a in spec.get("auditAnnotations") or ()
+        validations=validations,
+        annotations=annotations,
+        asks_authorizer=conditions.asks_authorizer(
+            *found.conditions,
+            *declared_variables.values(),
+            *(validation.check for validation in validations),
+            *(expression for _, expression in annotations),
         ),
     )
 

@@ -39,31 +39,30 @@ class Verdict:
 NOTHING = Verdict()
 
 
-def judge(policy: Policy, values: Mapping[str, Any], params: Any) -> Verdict:
-    """The verdict on a request, whose ``values`` are those of its variables."""
+def judge(policy: Policy, values: Mapping[str, Any], params: Any, inline: int = 0) -> Verdict:
+    """The verdict on a request, whose ``values`` are those of its variables. Postponed, with ``inline``."""
     bindings = {**values, "params": params}
     if policy.conditions.conditions:
         try:
             # conditions come before the namespace is known
-            if not policy.conditions.hold({**bindings, "namespaceObject": None}):
+            if not policy.conditions.hold({**bindings, "namespaceObject": None}, inline=inline):
                 return NOTHING
         except ConditionError as error:
             return _failed(policy, str(error))
     try:
-        failures = tuple(_failures(policy, bindings))
+        failures = tuple(_failures(policy, bindings, Budget(inline=inline)))
     except OutOfBudget as error:
         return _failed(policy, str(error))
     if not policy.annotations:
         return Verdict(failures) if failures else NOTHING
-    return _with_annotations(policy, bindings, failures)
+    return _with_annotations(policy, bindings, failures, Budget(inline=inline))
 
 
 def _failed(policy: Policy, message: str) -> Verdict:
     return NOTHING if policy.ignore_failure else Verdict((Failure(0, message),))
 
 
-def _failures(policy: Policy, bindings: dict[str, Any]) -> Iterator[Failure]:
-    budget = Budget()
+def _failures(policy: Policy, bindings: dict[str, Any], budget: Budget) -> Iterator[Failure]:
     bindings["variables"] = _variables(policy, bindings, budget)
     broken: list[tuple[int, Validation, str]] = []
     for at, validation in enumerate(policy.validations):
@@ -117,8 +116,9 @@ def _variables(policy: Policy, bindings: dict[str, Any], budget: Budget) -> Lazy
     return Lazy({name: of(name, variable) for name, variable in policy.variables.items()})
 
 
-def _with_annotations(policy: Policy, bindings: dict[str, Any], failures: tuple[Failure, ...]) -> Verdict:
-    budget = Budget()
+def _with_annotations(
+    policy: Policy, bindings: dict[str, Any], failures: tuple[Failure, ...], budget: Budget
+) -> Verdict:
     bindings["variables"] = _variables(policy, bindings, budget)
     annotations: list[tuple[str, str]] = []
     refusals: list[str] = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
@@ -16,6 +17,7 @@ from kdist.api.selectors import LabelSelector
 from kdist.apiserver.admission import versions
 from kdist.apiserver.admission.base import ALL, Operation, Plugin, Request
 from kdist.apiserver.admission.expressions import subject
+from kdist.apiserver.admission.expressions.conditions import INLINE_COST
 from kdist.apiserver.admission.policies import evaluation, params
 from kdist.apiserver.admission.policies.compilation import Binding, Policy
 from kdist.apiserver.admission.policies.configured import Configured
@@ -24,6 +26,7 @@ from kdist.apiserver.admission.policies.matching import EVERYTHING
 from kdist.apiserver.admission.policies.params import ConfigurationError, Lookup
 from kdist.apiserver.admission.webhooks.matching import is_exempt
 from kdist.apiserver.authz.authorizer import Authorizer
+from kdist.apiserver.cel import Postponed
 from kdist.apiserver.ports import Obj, Reader, Writer
 
 ANNOTATION_LIMIT = 10 * 1024
@@ -143,7 +146,17 @@ class ValidatingPolicies(Plugin):
         values = review.values.get(kind)
         if values is None:
             values = review.values[kind] = await self._values(kind, review.request)
-        return [evaluation.judge(policy, values, param) for param in found]
+        return [await self._judge(policy, values, param) for param in found]
+
+    @staticmethod
+    async def _judge(policy: Policy, values: dict[str, Any], param: Any) -> Verdict:
+        """The verdict; what takes long does so in a thread, while other requests go on."""
+        if policy.asks_authorizer:
+            return evaluation.judge(policy, values, param)
+        try:
+            return evaluation.judge(policy, values, param, INLINE_COST)
+        except Postponed:
+            return await asyncio.to_thread(evaluation.judge, policy, values, param)
 
     async def _values(self, kind: Kind, request: Request) -> dict[str, Any]:
         obj, old = (

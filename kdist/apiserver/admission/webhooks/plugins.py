@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import orjson
 
@@ -17,12 +17,13 @@ from kdist.api.scheme import Scheme
 from kdist.apiserver.admission import versions
 from kdist.apiserver.admission.base import ALL, Operation, Plugin, Request
 from kdist.apiserver.admission.expressions import subject
-from kdist.apiserver.admission.expressions.conditions import ConditionError
+from kdist.apiserver.admission.expressions.conditions import INLINE_COST, ConditionError, asks_authorizer
 from kdist.apiserver.admission.webhooks import matching, review
 from kdist.apiserver.admission.webhooks.client import CallError, WebhookClient
 from kdist.apiserver.admission.webhooks.configuration import MUTATING, VALIDATING, Hook, Hooks
 from kdist.apiserver.admission.webhooks.review import Answer, InvalidResponse
 from kdist.apiserver.authz.authorizer import Authorizer
+from kdist.apiserver.cel import Postponed
 from kdist.apiserver.ports import Obj, Reader, Writer
 from kdist.telemetry import log
 
@@ -70,24 +71,34 @@ class _Webhooks(Plugin):
             found = await self._writer.get(NAMESPACES, None, name)
         return hook.namespaces.matches(meta.labels(found))
 
-    def _wanted(self, hook: Hook, kind: Kind, request: Request) -> bool:
+    async def _wanted(self, hook: Hook, kind: Kind, request: Request) -> bool:
         """Whether the hook's match conditions hold. Forbidden when they fail and the hook must not be skipped."""
         if not hook.conditions.conditions:
             return True
         obj, old = (self._converted(o, kind, request) for o in (request.obj, request.sent_old))
         values = subject.bindings(request, kind, obj, old, authorizer=self._authorizer)
         try:
-            return hook.conditions.hold(values)
+            return await self._hold(hook, values)
         except ConditionError as error:
             if hook.ignore_failure:
                 return False
             raise request.forbidden(str(error)) from error
 
+    @staticmethod
+    async def _hold(hook: Hook, values: dict[str, Any]) -> bool:
+        """Whether the conditions hold; what takes long does so in a thread, while other requests go on."""
+        if asks_authorizer(*hook.conditions.conditions):
+            return hook.conditions.hold(values)
+        try:
+            return hook.conditions.hold(values, inline=INLINE_COST)
+        except Postponed:
+            return await asyncio.to_thread(hook.conditions.hold, values)
+
     async def _ask(self, hook: Hook, kind: Kind, request: Request) -> Answer | None:
         """The answer of a hook that allows; None when it cannot be had and may be ignored, or does not want to be
         asked. ApiError.
         """
-        if not self._wanted(hook, kind, request):
+        if not await self._wanted(hook, kind, request):
             return None
         if request.dry_run and hook.side_effects:
             raise review.dry_run_unsupported(hook.name)
