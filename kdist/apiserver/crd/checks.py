@@ -151,7 +151,7 @@ def check_status(crd: Obj) -> list[Cause]:
         return [causes.invalid("status.storedVersions", stored, told)]
     listed = {v.get("name") for v in versions}
     missing = [
-        causes.invalid("status.storedVersions", stored, f"must have the storage version {v['name']}")
+        causes.invalid("status.storedVersions", stored, f"must have the storage version {v.get('name', '')}")
         for v in versions
         if v.get("storage") and v.get("name") not in stored
     ]

@@ -198,6 +198,6 @@ def _check_schedule(spec: Obj) -> list[Cause]:
     if zone is not None:
         try:
             zoneinfo.ZoneInfo(zone)
-        except (zoneinfo.ZoneInfoNotFoundError, ValueError):
+        except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):  # of a name that no file can have
             found.append(causes.invalid("spec.timeZone", zone, f"unknown time zone {zone}"))
     return found

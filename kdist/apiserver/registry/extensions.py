@@ -73,7 +73,7 @@ class CustomResourceDefinitionStrategy(Strategy):
     def prepare_create(self, obj: Obj) -> None:
         """Nothing is accepted yet; the storage version is known."""
         super().prepare_create(obj)
-        stored = [v["name"] for v in meta.get(obj, "spec.versions", []) if v.get("storage")][:1]
+        stored = [v.get("name", "") for v in meta.get(obj, "spec.versions", []) if v.get("storage")][:1]
         obj["status"] = {
             "conditions": [],
             "acceptedNames": {"plural": "", "kind": ""},

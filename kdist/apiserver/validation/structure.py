@@ -134,8 +134,9 @@ def _string(value: Any, schema: Schema, path: _Path, walk: _Walk) -> Any:
     if schema.format == "byte":
         try:
             binascii.a2b_base64(value, strict_mode=True)
-        except binascii.Error:
-            wrong = next((i for i, c in enumerate(value) if not (c.isalnum() or c in "+/=")), len(value))
+        except ValueError:  # of binascii, or because it is not even ASCII
+            ok = (c.isascii() and (c.isalnum() or c in "+/=") for c in value)
+            wrong = next((at for at, fits in enumerate(ok) if not fits), len(value))
             raise BadRequest(f"illegal base64 data at input byte {wrong}") from None
     return value
 
