@@ -18,7 +18,7 @@ from typing import Protocol
 WINDOW_SECONDS = 0.004  # of work at a time: what a request that just came may have to wait for
 FIRST_GUESS = 0.0004  # seconds of processor per seat, until measured
 LEAST_SECONDS = 0.00002  # a budget is finite even where work costs nothing
-_WEIGHT = 0.1  # of the newest window in the moving average
+_RISE, _FALL = 0.5, 0.1  # weight of the newest window in the moving average: slow to trust cheap ones
 
 Soon = Callable[[Callable[[], None]], object]
 
@@ -81,7 +81,7 @@ class Pace:
         spent, processor = self.budget - self.left, self._processor()
         if spent >= 1:
             cost = max(LEAST_SECONDS, (processor - self._spent_before) / spent)
-            self._cost += _WEIGHT * (min(cost, 4 * self._cost) - self._cost)
+            self._cost += (_RISE if cost > self._cost else _FALL) * (cost - self._cost)
         self._spent_before = processor
         self.began = now
         self.left = self.budget

@@ -6,8 +6,9 @@ to the queue that has had the least work so far, in virtual time R: R advances b
 have had in a perfectly fair server, and each queue remembers up to which R it has been served (``served``).
 
 The core is pure: the clock and the timer come from outside, and a start is a call of :attr:`Ticket.started`.
-Virtual time, the guess of 3 ms per request and its correction when the request ends are those of upstream's
-fair queuing, so that levels behave alike under the same configuration.
+The guess of 3 ms per request and its correction when the request ends are those of upstream's fair queuing. Where
+upstream advances R by the seats that could be in use, R here follows those that are: with a :class:`Pace` they are
+fewer, and a queue must not seem to have been robbed of what nobody got.
 """
 
 from __future__ import annotations
@@ -144,11 +145,9 @@ class QueueSet:
         passed = now - self._synced
         if passed > 0:
             self._synced = now
-            wanted = self.seats_in_use + self.seats_waiting
-            self.demand.integrate(wanted, passed)
+            self.demand.integrate(self.seats_in_use + self.seats_waiting, passed)
             if self._active:
-                limit = self.limit
-                self.r += passed * (wanted if wanted < limit else limit) / self._active
+                self.r += passed * self.seats_in_use / self._active
         return now
 
     # ----- a request's way
