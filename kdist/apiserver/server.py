@@ -19,6 +19,7 @@ import uvicorn
 from kdist.apiserver.protocol import Protocol
 
 BACKLOG = 2048
+PROBE_SECONDS, PROBES = 15, 9  # of TCP keep-alive: a dead client is known within two and a half minutes
 KEEP_ALIVE_SECONDS = 90  # longer than clients keep idle connections, so that they close them, not we
 
 
@@ -29,12 +30,25 @@ def bind(address: str, port: int) -> socket.socket:
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((address, port))
+        _keep_alive(listener)
         listener.listen(BACKLOG)
     except OSError:
         listener.close()
         raise
     listener.setblocking(False)
     return listener
+
+
+def _keep_alive(listener: socket.socket) -> None:
+    """Notice clients that are gone without a word; accepted connections inherit what the listener has."""
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for option, value in (
+        (socket.TCP_KEEPIDLE, PROBE_SECONDS),
+        (socket.TCP_KEEPINTVL, PROBE_SECONDS),
+        (socket.TCP_KEEPCNT, PROBES),
+        (socket.TCP_USER_TIMEOUT, PROBE_SECONDS * PROBES * 1000),
+    ):
+        listener.setsockopt(socket.IPPROTO_TCP, option, value)
 
 
 class Server(uvicorn.Server):
