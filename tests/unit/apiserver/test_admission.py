@@ -185,7 +185,7 @@ async def test_claims_grow_only_where_the_class_allows_it(admit, cache):
         await admit(PERSISTENT_VOLUME_CLAIMS, claim("2Gi", "fixed"), verb="update", old=claim("1Gi", "fixed"))
 
 
-async def test_new_nodes_are_not_ready_and_agents_stay_on_their_own(admit):
+async def test_new_nodes_are_not_ready_and_agents_stay_on_their_own(admit, cache):
     node = {"metadata": {"name": "n1"}}
     made = await admit(NODES, node, namespace="", user=NODE)
     assert made["spec"]["taints"] == [{"key": "node.kubernetes.io/not-ready", "effect": "NoSchedule"}]
@@ -193,9 +193,12 @@ async def test_new_nodes_are_not_ready_and_agents_stay_on_their_own(admit):
         await admit(NODES, {"metadata": {"name": "n2"}}, namespace="", user=NODE)
     labelled = {"metadata": {"name": "n1", "labels": {"node-restriction.kubernetes.io/a": "b"}}}
     with pytest.raises(Forbidden, match="not allowed to modify labels"):
-        await admit(NODES, labelled, namespace="", user=NODE, verb="update", old=node)
+        await admit(NODES, labelled, namespace="", user=NODE, verb="update", old={"metadata": {"name": "n1"}})
     with pytest.raises(Forbidden, match="can only create mirror pods"):
         await admit(PODS, pod(nodeName="n1"), user=NODE)
     mirror = pod(nodeName="n1")
     mirror["metadata"]["annotations"] = {"kubernetes.io/config.mirror": "hash"}
+    owner = {"apiVersion": "v1", "kind": "Node", "name": "n1", "uid": "u", "controller": True}
+    mirror["metadata"]["ownerReferences"] = [owner]
+    cache.put(NODES, None, "n1", {"uid": "u"})
     assert "serviceAccountName" not in (await admit(PODS, mirror, user=NODE))["spec"]

@@ -148,11 +148,10 @@ class ValidatingPolicies(Plugin):
             values = review.values[kind] = await self._values(kind, review.request)
         return [await self._judge(policy, values, param) for param in found]
 
-    @staticmethod
-    async def _judge(policy: Policy, values: dict[str, Any], param: Any) -> Verdict:
+    async def _judge(self, policy: Policy, values: dict[str, Any], param: Any) -> Verdict:
         """The verdict; what takes long does so in a thread, while other requests go on."""
         if policy.asks_authorizer:
-            return evaluation.judge(policy, values, param)
+            return await self._authorizer.settle(evaluation.judge, policy, values, param)
         try:
             return evaluation.judge(policy, values, param, INLINE_COST)
         except Postponed:

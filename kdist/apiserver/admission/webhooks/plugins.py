@@ -84,11 +84,10 @@ class _Webhooks(Plugin):
                 return False
             raise request.forbidden(str(error)) from error
 
-    @staticmethod
-    async def _hold(hook: Hook, values: dict[str, Any]) -> bool:
+    async def _hold(self, hook: Hook, values: dict[str, Any]) -> bool:
         """Whether the conditions hold; what takes long does so in a thread, while other requests go on."""
         if asks_authorizer(*hook.conditions.conditions):
-            return hook.conditions.hold(values)
+            return await self._authorizer.settle(hook.conditions.hold, values)
         try:
             return hook.conditions.hold(values, inline=INLINE_COST)
         except Postponed:
