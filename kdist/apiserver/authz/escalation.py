@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from kdist.api import meta
+from kdist.api import errors, meta
 from kdist.apiserver.authn.user import MASTERS, User
 from kdist.apiserver.authz.attributes import Attributes, forbidden_because
 from kdist.apiserver.authz.authorizer import Authorizer
-from kdist.apiserver.authz.rules import Rule, missing, parse_rules
+from kdist.apiserver.authz.rules import Rule, compact, missing, parse_rules
 from kdist.apiserver.ports import Obj
 
 GROUP = "rbac.authorization.k8s.io"
@@ -25,12 +25,17 @@ def check_role(authorizer: Authorizer, user: User, resource: str, new: Obj, old:
     if new.get("aggregationRule") and (old or {}).get("aggregationRule") != new.get("aggregationRule"):
         # What an aggregated role will grant is not known yet: it takes everything.
         every = frozenset({"*"})
-        rules += [Rule(every, every, every), Rule(every, urls=every)]
+        if missing(authorizer.rules(user, namespace), [Rule(every, every, every), Rule(every, urls=every)]):
+            why = "must have cluster-admin privileges to use the aggregationRule"
+            raise forbidden_because(GROUP, resource, meta.name(new), why)
     _require_held(authorizer, user, resource, new, rules, namespace)
 
 
 def check_binding(authorizer: Authorizer, user: User, resource: str, new: Obj, old: Obj | None) -> None:
-    """Forbidden when the bound role grants more than the user holds, unless they may ``bind`` it."""
+    """Forbidden when the bound role grants more than the user holds, unless they may ``bind`` it.
+
+    NotFound when there is no such role: what it would grant is not known.
+    """
     same = old is not None and all(old.get(f) == new.get(f) for f in ("roleRef", "subjects"))
     if MASTERS in user.groups or same:
         return
@@ -41,8 +46,7 @@ def check_binding(authorizer: Authorizer, user: User, resource: str, new: Obj, o
         return
     rules = authorizer.rbac.role_rules(namespace, ref)
     if rules is None:
-        why = f'{role_resource}.{GROUP} "{ref.get("name")}" not found'
-        raise forbidden_because(GROUP, resource, meta.name(new), why)
+        raise errors.not_found(GROUP, resource, ref.get("name", ""))
     _require_held(authorizer, user, resource, new, list(rules), namespace)
 
 
@@ -58,7 +62,7 @@ def _require_held(
     if not lacking:
         return
     groups = " ".join(f'"{group}"' for group in user.groups)
-    listed = "\n".join(sorted(str(rule) for rule in lacking))
+    listed = "\n".join(sorted(str(rule) for rule in compact(lacking)))
     why = (
         f'user "{user.name}" (groups=[{groups}]) is attempting to grant RBAC permissions '
         f"not currently held:\n{listed}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 
 from kdist.apiserver.authz.attributes import Attributes
@@ -102,3 +102,12 @@ def missing(held: Iterable[Rule], wanted: Iterable[Rule]) -> list[Rule]:
     """The atoms of ``wanted`` that no rule of ``held`` covers."""
     holder = list(held)
     return [atom for rule in wanted for atom in rule.atoms() if not any(own.covers(atom) for own in holder)]
+
+
+def compact(atoms: Iterable[Rule]) -> list[Rule]:
+    """Rules that differ in nothing but their verbs as one, for people to read."""
+    verbs: dict[Rule, frozenset[str]] = {}
+    for atom in atoms:
+        rest = replace(atom, verbs=frozenset())
+        verbs[rest] = verbs.get(rest, frozenset()) | atom.verbs
+    return [replace(rest, verbs=together) for rest, together in verbs.items()]
