@@ -144,7 +144,7 @@ def _entry(call: Call, kv: KeyValue) -> Entry:
 
 async def _send_list(call: Call, selected: Selection, page: Page, revision: int) -> None:
     metadata: Obj = {"resourceVersion": str(revision)}
-    if call.store.strategy.shapes_reads:  # as upstream has it for custom resources
+    if call.store.strategy.shapes_reads and not call.form.kind:  # as upstream has it for custom resources
         metadata["continue"] = ""
     if page.last:
         metadata["continue"] = page.token(revision, call.resource.storage_prefix + selected.range)
