@@ -7,10 +7,14 @@ import shutil
 import socket
 import subprocess
 from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
 
 import pytest
 
+from kdist.pki.issue import create_authority, issue
+from kdist.pki.plan import AuthoritySpec, LeafSpec
+from kdist.storage.etcd import EtcdStorage
 from kdist.storage.interface import Storage, Unavailable
 from kdist.storage.memory import MemoryStorage
 
@@ -21,34 +25,70 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+@dataclass(frozen=True)
+class Etcd:
+    """A running etcd: its plain URL, its TLS URL, and where its certificates lie."""
+
+    plain: str
+    tls: str
+    certificates: Path
+
+
+def _write_certificates(directory: Path) -> None:
+    authority = create_authority(AuthoritySpec("ca", "contract", PurePosixPath("ca")))
+    (directory / "ca.crt").write_bytes(authority.certificate)
+    for leaf in (
+        LeafSpec("server", "ca", "etcd", None, server=True, hosts=("127.0.0.1",)),
+        LeafSpec("client", "ca", "kube-apiserver", None),
+    ):
+        pair = issue(leaf, authority)
+        (directory / f"{leaf.name}.crt").write_bytes(pair.certificate)
+        (directory / f"{leaf.name}.key").write_bytes(pair.key)
+
+
 @pytest.fixture(scope="session")
-def etcd_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def etcd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Etcd]:
     if shutil.which("etcd") is None:
         pytest.skip("etcd is not installed")
     directory: Path = tmp_path_factory.mktemp("etcd")
-    client, peer = (f"http://127.0.0.1:{_free_port()}" for _ in range(2))
+    _write_certificates(directory)
+    plain, peer = (f"http://127.0.0.1:{_free_port()}" for _ in range(2))
+    tls = f"https://127.0.0.1:{_free_port()}"
     command = ["etcd", "--data-dir", str(directory / "data"), "--unsafe-no-fsync"]
-    command += ["--listen-client-urls", client, "--advertise-client-urls", client]
+    command += ["--listen-client-urls", f"{plain},{tls}", "--advertise-client-urls", plain]
     command += ["--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer]
     command += ["--initial-cluster", f"default={peer}"]
+    command += ["--cert-file", str(directory / "server.crt"), "--key-file", str(directory / "server.key")]
+    command += ["--client-cert-auth", "--trusted-ca-file", str(directory / "ca.crt")]
     with (directory / "log").open("wb") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log)
-    yield client
+    yield Etcd(plain, tls, directory)
     process.terminate()
     process.wait(10)
 
 
-@pytest.fixture(params=["memory", "etcd"])
+@pytest.fixture(params=["memory", "etcd", "etcd-tls"])
 async def storage(request: pytest.FixtureRequest) -> AsyncIterator[Storage]:
     if request.param == "memory":
         backend: Storage = MemoryStorage()
     else:
-        from kdist.storage.etcd import EtcdStorage
-
-        backend = EtcdStorage([request.getfixturevalue("etcd_url")])
+        backend = _client(request.getfixturevalue("etcd"), tls=request.param == "etcd-tls")
         await _answering(backend)
     yield backend
     await backend.close()
+
+
+def _client(etcd: Etcd, *, tls: bool) -> Storage:
+    if not tls:
+        return EtcdStorage([etcd.plain])
+    nobody = f"https://127.0.0.1:{_free_port()}"  # a member that is down
+    at = etcd.certificates
+    return EtcdStorage(
+        [nobody, etcd.tls],
+        ca_file=at / "ca.crt",
+        cert_file=at / "client.crt",
+        key_file=at / "client.key",
+    )
 
 
 async def _answering(storage: Storage) -> None:
