@@ -51,7 +51,7 @@ def open_storage(settings: ApiServerSettings) -> Storage:
     if settings.storage == "memory":
         return MemoryStorage()
     if settings.storage == "etcd":
-        from kdist.storage.etcd import EtcdStorage  # gRPC is a third of the process: only when used
+        from kdist.storage.etcd import EtcdStorage  # protobuf and TLS clients: only when used
 
         return EtcdStorage(
             settings.etcd_servers,

@@ -1,8 +1,9 @@
 """Several processes on one port: each is a whole API server with its own caches.
 
 The parent binds the port, forks the workers and starts again what dies. It loads nothing itself: threads of a
-library (gRPC has some) do not survive a fork. Workers share nothing but storage, so storage must not be memory
-and keys must come from files.
+library do not survive a fork. Workers share nothing but storage, so storage must not be memory and keys must
+come from files. One worker is the default: every further one follows all of storage again (15 to 40% more CPU per
+write, the whole memory once more), which pays only where cores would be idle (docs/benchmarks.md).
 """
 
 from __future__ import annotations
