@@ -48,6 +48,10 @@ class Resource:
     since: str = ""
     #: The kind of a collection where it is not that of an object and ``List``.
     collection_kind: str = ""
+    #: Verbs that work, but that discovery does not tell of.
+    unlisted_verbs: tuple[str, ...] = ()
+    #: What users of this version are warned of; empty when there is nothing.
+    deprecation: str = ""
 
     @property
     def api_version(self) -> str:

@@ -46,6 +46,7 @@ class Schema:
         "map_type",
         "merge_key",
         "name",
+        "optional",
         "properties",
         "required",
         "strategies",
@@ -58,6 +59,8 @@ class Schema:
         self.format = format
         self.properties: dict[str, Schema] = {}
         self.required: tuple[str, ...] = ()
+        #: Of an object: it may be absent, so that it is a field itself besides what is in it (custom types).
+        self.optional = False
         self.items: Schema | None = None
         #: Strategic merge patch: the key of list items, and any of merge, replace, retainKeys.
         self.merge_key = ""

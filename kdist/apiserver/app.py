@@ -195,6 +195,8 @@ class Application:
         handler = router.route(resource, info) if resource is not None else None
         if resource is not None and handler is not None:
             call = Call(self._core, request, send, resource)
+            if resource.deprecation:
+                request.warn(resource.deprecation)
             _check_form(call)
             await handler(call)
         elif not info.group or scheme.resources_of(info.group, info.version):

@@ -139,20 +139,21 @@ def _discovered_group(scheme: Scheme, name: str, versions: list[str], remote: Re
 
 
 def _own(scheme: Scheme, group: str, version: str) -> Obj:
-    resources = [_discovered(r) for r in scheme.resources_of(group, version)]
+    resources = [_discovered(r, whole=scheme.is_custom(r)) for r in scheme.resources_of(group, version)]
     return {"version": version, "resources": resources, "freshness": "Current"}
 
 
-def _kind(resource: Resource, group: str, version: str, kind: str) -> dict[str, str]:
-    if (group, version) == (resource.group, resource.version):
+def _kind(resource: Resource, group: str, version: str, kind: str, *, whole: bool) -> dict[str, str]:
+    if not whole and (group, version) == (resource.group, resource.version):
         group = version = ""  # the enclosing group and version are meant
     return {"group": group, "version": version, "kind": kind}
 
 
-def _discovered(resource: Resource) -> Obj:
+def _discovered(resource: Resource, *, whole: bool) -> Obj:
+    """``whole`` kinds have their group and version even where they are the resource's own."""
     found: dict[str, Any] = {
         "resource": resource.plural,
-        "responseKind": _kind(resource, resource.group, resource.version, resource.kind),
+        "responseKind": _kind(resource, resource.group, resource.version, resource.kind, whole=whole),
         "scope": "Namespaced" if resource.namespaced else "Cluster",
         "singularResource": resource.singular,
         "verbs": list(resource.verbs),
@@ -162,7 +163,7 @@ def _discovered(resource: Resource) -> Obj:
         found["subresources"] = [
             {
                 "subresource": sub.name,
-                "responseKind": _kind(resource, sub.group, sub.version, sub.kind),
+                "responseKind": _kind(resource, sub.group, sub.version, sub.kind, whole=whole),
                 "verbs": list(sub.verbs),
             }
             for sub in resource.subresources.values()

@@ -42,7 +42,9 @@ def route(resource: Resource, info: RequestInfo) -> Handler | None:
         raise not_allowed()
     special = subresources.VIRTUAL.get((resource.group, resource.plural))
     handler = (special or _RESOURCE).get(info.verb)
-    if handler is None or info.verb not in resource.verbs:
+    if handler is None or (info.verb not in resource.verbs and info.verb not in resource.unlisted_verbs):
+        if info.verb == "create" and resource.unlisted_verbs:
+            raise MethodNotAllowed("create not allowed while custom resource definition is terminating")
         raise not_allowed()
     return handler
 

@@ -65,7 +65,7 @@ def fields_of(value: Any, schema: Schema, path: Path = (), *, containers: bool =
     if is_atomic(schema) or not value:
         return {path}
     found: Paths = set()
-    if containers and schema.kind in ("map", "array") and path:
+    if containers and path and (schema.kind in ("map", "array") or schema.optional):
         found.add(path)
     for element, item, child in children(value, schema):
         below = (*path, element)
@@ -155,7 +155,7 @@ def tree(value: Any, schema: Schema, *, whole: bool = False) -> dict[str, Any]:
     if isinstance(value, list):
         return _list_tree(value, schema)
     inner = schema.kind != "object"
-    node: dict[str, Any] = {".": {}} if inner or whole else {}
+    node: dict[str, Any] = {".": {}} if inner or whole or schema.optional else {}
     for name in sorted(value):
         item = value[name]
         child = schema.child(name) if isinstance(item, dict | list) else None

@@ -31,12 +31,16 @@ def printer(version: Obj) -> Printer:
             "name": column["name"],
             "type": column["type"],
             "format": column.get("format", ""),
-            "description": column.get("description", ""),
+            "description": column.get("description") or _described(column),
             "priority": column.get("priority", 0),
         }
         for column in columns
     )
     return Printer((_NAME, *definitions), cells)
+
+
+def _described(column: Any) -> str:
+    return f"Custom resource definition column (in JSONPath format): {column['jsonPath']}"
 
 
 def _cell(values: list[Any], kind: str, now: datetime) -> Any:
@@ -45,7 +49,7 @@ def _cell(values: list[Any], kind: str, now: datetime) -> Any:
         return None
     value = values[0]
     if kind == "string":
-        return ",".join(v if isinstance(v, str) else orjson.dumps(v).decode() for v in values)
+        return value if isinstance(value, str) else orjson.dumps(value).decode()
     if kind == "date":
         return since(value, now) if isinstance(value, str) else "<unknown>"
     if kind == "boolean":

@@ -7,14 +7,17 @@ from dataclasses import dataclass
 
 from kdist.api import meta
 from kdist.api.meta import Obj
-from kdist.api.resources import ALL_VERBS, Resource, Subresource
+from kdist.api.resources import Resource, Subresource
 from kdist.api.schema import ANY, Schema
 from kdist.api.scheme import version_order
 from kdist.apiserver.crd.shaping import PRESERVE
 
 INT_OR_STRING = "x-kubernetes-int-or-string"
 _READ_WRITE = ("get", "patch", "update")
+_VERBS = ("delete", "deletecollection", "get", "list", "patch", "create", "update", "watch")
+# While the definition goes, its objects can be changed, as finalizers have to go, but discovery tells less.
 _TERMINATING_VERBS = ("delete", "deletecollection", "get", "list", "watch")
+_TERMINATING_UNLISTED = ("patch", "update")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +54,7 @@ def document_of(version: Obj) -> Obj:
 
 
 def resource(crd: Obj, version: Obj) -> Resource:
-    """One version as a resource; while its definition is being deleted it takes no writes."""
+    """One version as a resource; while its definition is being deleted there are no new objects."""
     spec = crd["spec"]
     names = meta.get(crd, "status.acceptedNames", {})
     stored = next(v["name"] for v in spec["versions"] if v.get("storage"))
@@ -63,7 +66,9 @@ def resource(crd: Obj, version: Obj) -> Resource:
         singular=names.get("singular") or names["kind"].lower(),
         kind=names["kind"],
         namespaced=spec["scope"] == "Namespaced",
-        verbs=_TERMINATING_VERBS if meta.is_deleting(crd) else ALL_VERBS,
+        verbs=_TERMINATING_VERBS if meta.is_deleting(crd) else _VERBS,
+        unlisted_verbs=_TERMINATING_UNLISTED if meta.is_deleting(crd) else (),
+        deprecation=_deprecation(spec, version),
         short_names=tuple(names.get("shortNames") or ()),
         categories=tuple(names.get("categories") or ()),
         subresources={s.name: s for s in _subresources(group, version, names["kind"])},
@@ -71,6 +76,19 @@ def resource(crd: Obj, version: Obj) -> Resource:
         stored_as="" if stored == name else f"{group}/{stored}",
         collection_kind=names.get("listKind") or "",
     )
+
+
+def _deprecation(spec: Obj, version: Obj) -> str:
+    """What users of a deprecated version are told."""
+    if not version.get("deprecated"):
+        return ""
+    if warning := version.get("deprecationWarning"):
+        return str(warning)
+    group, kind = spec["group"], spec["names"]["kind"]
+    told = f"{group}/{version['name']} {kind} is deprecated"
+    others = [v["name"] for v in spec["versions"] if v.get("served") and not v.get("deprecated")]
+    newer = [v for v in others if version_order(v) < version_order(version["name"])]
+    return f"{told}; use {group}/{min(newer, key=version_order)} {kind}" if newer else told
 
 
 def _subresources(group: str, version: Obj, kind: str) -> Iterator[Subresource]:
@@ -93,6 +111,7 @@ def root_type(document: Obj, metadata: Schema) -> Schema:
         root.properties[field] = Schema("string")
     root.properties["metadata"] = metadata
     root.map_type = ""
+    root.optional = False
     root.document = document
     return root
 
@@ -123,6 +142,7 @@ def _object(document: Obj) -> Schema:
         node.items = _type(values)
     else:
         node = Schema("object")
+    node.optional = node.kind == "object"
     if node.kind == "map" and node.items is None:
         node.items = ANY
     node.map_type = document.get("x-kubernetes-map-type", "")

@@ -96,7 +96,7 @@ def _operation(operation: Operation) -> dict[str, Any]:
         "tags": [tag(*_coordinates(operation.path))],
         "description": operation.description,
         "operationId": operation.identifier,
-        "parameters": [_query(name) for name in operation.parameters],
+        **({"parameters": [_query(n) for n in operation.parameters]} if operation.parameters else {}),
         "responses": _responses(operation),
         "x-kubernetes-action": operation.action,
         "x-kubernetes-group-version-kind": {

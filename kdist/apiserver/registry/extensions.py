@@ -89,22 +89,21 @@ class CustomResourceDefinitionStrategy(Strategy):
                 stored.append(version["name"])
 
     def check(self, obj: Obj) -> list[Cause]:
-        """The name is PLURAL.GROUP, everything the definition says makes sense."""
+        """Everything the definition says makes sense."""
         from kdist.apiserver.crd import checks  # its parts stand on this package
+
+        return [*checks.check(obj.get("spec") or {}), *checks.check_status(obj)]
+
+    def validate(self, obj: Obj) -> list[Cause]:
+        """As :meth:`check`; the name is PLURAL.GROUP, and groups of the Kubernetes project need its approval."""
+        from kdist.apiserver.crd import approval
 
         spec = obj.get("spec") or {}
         found: list[Cause] = []
-        wanted = f"{meta.get(spec, 'names.plural', '')}.{spec.get('group', '')}"
-        if meta.name(obj) != wanted:
+        if meta.name(obj) != f"{meta.get(spec, 'names.plural', '')}.{spec.get('group', '')}":
             told = 'must be spec.names.plural+"."+spec.group'
             found.append(causes.invalid("metadata.name", meta.name(obj), told))
-        return [*found, *checks.check(spec), *checks.check_status(obj)]
-
-    def validate(self, obj: Obj) -> list[Cause]:
-        """As :meth:`check`; groups of the Kubernetes project need its approval."""
-        from kdist.apiserver.crd import approval
-
-        return [*super().validate(obj), *approval.check(obj, None)]
+        return [*found, *super().validate(obj), *approval.check(obj, None)]
 
     def check_update(self, new: Obj, old: Obj) -> list[Cause]:
         """Group and plural are for life; scope and kind are once objects can exist."""
