@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import re
 import ssl
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from kdist.apiserver.authn.oidc.issuer import ALGORITHMS, ClaimMapping, Issuer
+from kdist.apiserver.authn.oidc.expressions import (
+    BadExpression,
+    claims_hold,
+    trusts_unverified_email,
+    user_holds,
+    value_of_claims,
+)
+from kdist.apiserver.authn.oidc.issuer import ALGORITHMS, ClaimMapping, Expression, Issuer, Rule
 from kdist.apiserver.configfile import ConfigurationError, Faults, read
 from kdist.config.apiserver import ApiServerSettings
 
@@ -17,7 +25,8 @@ VERSIONS = ("v1beta1", "v1alpha1")
 KIND = "AuthenticationConfiguration"
 _ISSUER = ("url", "discoveryURL", "certificateAuthority", "audiences", "audienceMatchPolicy")
 _JWT = ("issuer", "claimValidationRules", "claimMappings", "userValidationRules")
-_NO_CEL = "CEL expressions are not supported; use a claim"
+_KEY = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)+/[^/\s]+(/[^/\s]+)*")
+_RESERVED = ("k8s.io", "kubernetes.io")
 Obj = dict[str, Any]
 
 
@@ -168,17 +177,20 @@ def _issuer(faults: Faults, where: str, value: Any, own: tuple[str, ...]) -> Iss
     username = _prefixed(faults, f"{at}.username", mappings.get("username"), required=True)
     groups = _prefixed(faults, f"{at}.groups", mappings.get("groups"), required=False)
     uid = _claim(faults, f"{at}.uid", mappings.get("uid"))
-    if mappings.get("extra"):
-        faults.invalid(f"{at}.extra", "<omitted>", _NO_CEL)
-    if body.get("userValidationRules"):
-        faults.invalid(f"{where}.userValidationRules", "<omitted>", _NO_CEL)
+    extra = _extra(faults, f"{at}.extra", mappings.get("extra"))
+    required, rules = _claim_rules(faults, f"{where}.claimValidationRules", body.get("claimValidationRules"))
+    user_rules = _user_rules(faults, f"{where}.userValidationRules", body.get("userValidationRules"))
+    _check_email(faults, f"{at}.username.expression", body, mappings)
     return Issuer(
         url=url,
         audiences=_audiences(faults, f"{where}.issuer", issuer),
         username=username,
         groups=groups,
         uid=uid,
-        required=_required(faults, f"{where}.claimValidationRules", body.get("claimValidationRules")),
+        extra=extra,
+        required=required,
+        claim_rules=rules,
+        user_rules=user_rules,
         discovery_url=discovery,
         ca=ca,
     )
@@ -229,9 +241,15 @@ def _audiences(faults: Faults, where: str, issuer: Mapping[str, Any]) -> tuple[s
 
 def _prefixed(faults: Faults, where: str, value: Any, *, required: bool) -> ClaimMapping:
     body = faults.mapping(where, value, ("claim", "prefix", "expression"))
-    if body.get("expression"):
-        faults.invalid(f"{where}.expression", body["expression"], _NO_CEL)
-        return ClaimMapping()
+    expression = faults.text(f"{where}.expression", body.get("expression"))
+    if expression:
+        if body.get("claim"):
+            faults.invalid(where, "", "claim and expression can't both be set")
+        if body.get("prefix") is not None:
+            faults.invalid(
+                f"{where}.prefix", str(body["prefix"]), "prefix can't be set when expression is set"
+            )
+        return ClaimMapping(expression=_value(faults, f"{where}.expression", expression))
     claim, prefix = faults.text(f"{where}.claim", body.get("claim")), body.get("prefix")
     if not claim:
         if required:
@@ -248,19 +266,76 @@ def _prefixed(faults: Faults, where: str, value: Any, *, required: bool) -> Clai
 
 def _claim(faults: Faults, where: str, value: Any) -> ClaimMapping:
     body = faults.mapping(where, value, ("claim", "expression"))
-    if body.get("expression"):
-        faults.invalid(f"{where}.expression", body["expression"], _NO_CEL)
-    return ClaimMapping(faults.text(f"{where}.claim", body.get("claim")))
+    claim = faults.text(f"{where}.claim", body.get("claim"))
+    expression = faults.text(f"{where}.expression", body.get("expression"))
+    if claim and expression:
+        faults.invalid(where, "", "claim and expression can't both be set")
+    if expression:
+        return ClaimMapping(expression=_value(faults, f"{where}.expression", expression))
+    return ClaimMapping(claim)
 
 
-def _required(faults: Faults, where: str, value: Any) -> dict[str, str]:
+def _value(faults: Faults, where: str, expression: str) -> Expression | None:
+    return _compiled(faults, where, expression, value_of_claims)
+
+
+def _compiled(
+    faults: Faults, where: str, expression: str, compile: Callable[[str], Expression]
+) -> Expression | None:
+    try:
+        return compile(expression)
+    except BadExpression as error:
+        faults.invalid(where, expression, str(error))
+        return None
+
+
+def _extra(faults: Faults, where: str, value: Any) -> dict[str, Expression]:
+    extra: dict[str, Expression] = {}
+    for at, item in enumerate(faults.sequence(where, value)):
+        here = f"{where}[{at}]"
+        mapping = faults.mapping(here, item, ("key", "valueExpression"))
+        key = faults.text(f"{here}.key", mapping.get("key"))
+        expression = faults.text(f"{here}.valueExpression", mapping.get("valueExpression"))
+        _check_key(faults, f"{here}.key", key)
+        if key in extra:
+            faults.duplicate(f"{here}.key", key)
+        if not expression:
+            faults.required(f"{here}.valueExpression", "valueExpression is required")
+            continue
+        compiled = _value(faults, f"{here}.valueExpression", expression)
+        if compiled is not None:
+            extra[key] = compiled
+    return extra
+
+
+def _check_key(faults: Faults, where: str, key: str) -> None:
+    domain = key.partition("/")[0]
+    if not key:
+        faults.required(where)
+    elif key != key.lower():
+        faults.invalid(where, key, "key must be lowercase")
+    elif not _KEY.fullmatch(key):
+        faults.invalid(where, key, 'must be a domain-prefixed path (such as "acme.io/foo")')
+    elif any(domain == reserved or domain.endswith(f".{reserved}") for reserved in _RESERVED):
+        told = "k8s.io, kubernetes.io and their subdomains are reserved for Kubernetes use"
+        faults.invalid(where, key, told)
+
+
+def _claim_rules(faults: Faults, where: str, value: Any) -> tuple[dict[str, str], tuple[Rule, ...]]:
     required: dict[str, str] = {}
+    rules: dict[str, Rule | None] = {}
     for at, item in enumerate(faults.sequence(where, value)):
         here = f"{where}[{at}]"
         rule = faults.mapping(here, item, ("claim", "requiredValue", "expression", "message"))
         claim = faults.text(f"{here}.claim", rule.get("claim"))
-        if rule.get("expression"):
-            faults.invalid(f"{here}.expression", rule["expression"], _NO_CEL)
+        expression = faults.text(f"{here}.expression", rule.get("expression"))
+        if claim and expression:
+            faults.invalid(here, claim, "claim and expression can't both be set")
+        elif expression:
+            if rule.get("requiredValue"):
+                told = "requiredValue can't be set when expression is set"
+                faults.invalid(f"{here}.requiredValue", rule["requiredValue"], told)
+            _add_rule(faults, here, rule, rules, claims_hold)
         elif not claim:
             faults.required(here, "claim or expression is required")
         elif rule.get("message"):
@@ -269,4 +344,49 @@ def _required(faults: Faults, where: str, value: Any) -> dict[str, str]:
             faults.duplicate(f"{here}.claim", claim)
         else:
             required[claim] = faults.text(f"{here}.requiredValue", rule.get("requiredValue"))
-    return required
+    return required, tuple(rule for rule in rules.values() if rule)
+
+
+def _user_rules(faults: Faults, where: str, value: Any) -> tuple[Rule, ...]:
+    rules: dict[str, Rule | None] = {}
+    for at, item in enumerate(faults.sequence(where, value)):
+        here = f"{where}[{at}]"
+        rule = faults.mapping(here, item, ("expression", "message"))
+        if not faults.text(f"{here}.expression", rule.get("expression")):
+            faults.required(f"{here}.expression", "expression is required")
+        else:
+            _add_rule(faults, here, rule, rules, user_holds)
+    return tuple(rule for rule in rules.values() if rule)
+
+
+def _add_rule(
+    faults: Faults,
+    where: str,
+    rule: Obj,
+    rules: dict[str, Rule | None],
+    compile: Callable[[str], Expression],
+) -> None:
+    expression = rule["expression"]
+    if expression in rules:
+        faults.duplicate(f"{where}.expression", expression)
+    holds = _compiled(faults, f"{where}.expression", expression, compile)
+    message = faults.text(f"{where}.message", rule.get("message"))
+    told = f"validation expression '{expression}' failed" + (f": {message}" if message else "")
+    rules[expression] = Rule(holds, told) if holds is not None else None
+
+
+def _check_email(faults: Faults, where: str, body: Obj, mappings: Obj) -> None:
+    """An address that the issuer has not verified could be anybody's."""
+    username = (mappings.get("username") or {}).get("expression") or ""
+    others = [str(m.get("valueExpression")) for m in mappings.get("extra") or () if isinstance(m, dict)]
+    others += [
+        str(r.get("expression")) for r in body.get("claimValidationRules") or () if isinstance(r, dict)
+    ]
+    if isinstance(username, str) and trusts_unverified_email(username, others):
+        faults.invalid(
+            where,
+            username,
+            "claims.email_verified must be used in claimMappings.username.expression or "
+            "claimMappings.extra[*].valueExpression or claimValidationRules[*].expression when claims.email is "
+            "used in claimMappings.username.expression",
+        )

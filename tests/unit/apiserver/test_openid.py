@@ -308,6 +308,77 @@ def test_a_bad_document_is_told_by_field(given: dict[str, Any], told: str) -> No
     assert told in str(refused.value)
 
 
+async def test_expressions_make_and_judge_users(issuing: Issuing) -> None:
+    made = parse(
+        document(
+            issuer={
+                "url": issuing.url,
+                "audiences": ["kubernetes"],
+                "certificateAuthority": issuing.ca.decode(),
+            },
+            claimMappings={
+                "username": {"expression": "claims.sub + '@corp'"},
+                "groups": {"expression": "claims.roles.split(',')"},
+                "uid": {"expression": "claims.?uid.orValue('none')"},
+                "extra": [{"key": "example.com/tenant", "valueExpression": "claims.tenant"}],
+            },
+            claimValidationRules=[{"expression": "claims.hd == 'example.com'", "message": "wrong domain"}],
+            userValidationRules=[
+                {"expression": "!user.username.startsWith('system:')", "message": "reserved"}
+            ],
+        )
+    ).issuers[0]
+    tokens = OpenIdTokens([IssuerTokens(made, IssuerKeys(made, Clock()), lambda: NOW)], OWN, Clock())
+    claims = {"roles": "dev,ops", "tenant": ["a", "b"], "hd": "example.com"}
+    verified = await tokens.verify(issuing.sign(**claims))
+    assert verified is not None
+    user = verified.user
+    assert (user.name, user.uid, user.groups[:2]) == ("jane@corp", "none", ("dev", "ops"))
+    assert user.extra["example.com/tenant"] == ("a", "b")
+    for bad, told in (
+        ({"hd": "other"}, "wrong domain"),
+        ({"sub": "system:admin"}, "reserved"),
+        ({"sub": 7}, "error evaluating expression"),
+        ({"roles": "x", "tenant": 7}, "must return a string or a list of strings"),
+    ):
+        with pytest.raises(Unauthorized) as refused:
+            await tokens.verify(issuing.sign(**{**claims, **bad}))
+        assert told in refused.value.message
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        (
+            {"claimMappings": {"username": {"expression": "claims.sub +"}}},
+            "claimMappings.username.expression",
+        ),
+        ({"claimMappings": {"username": {"expression": "claims.sub", "claim": "sub"}}}, "can't both be set"),
+        (
+            {"claimMappings": {"username": {"expression": "claims.email"}}},
+            "claims.email_verified must be used",
+        ),
+        ({"claimValidationRules": [{"expression": "claims.sub"}]}, "must evaluate to bool"),
+        ({"userValidationRules": [{"expression": "user.nothing == 'a'"}]}, "undefined field"),
+        ({"userValidationRules": [{}]}, "userValidationRules[0].expression: Required value"),
+    ],
+)
+def test_a_bad_expression_is_told_by_field(given: dict[str, Any], told: str) -> None:
+    with pytest.raises(ConfigurationError) as refused:
+        parse(document(**given))
+    assert told in str(refused.value)
+
+
+@pytest.mark.parametrize("key", ["Example.com/a", "plain", "kubernetes.io/a", "x.k8s.io/a"])
+def test_an_extra_key_has_a_domain_of_its_own(key: str) -> None:
+    mappings = {
+        "username": {"claim": "sub", "prefix": ""},
+        "extra": [{"key": key, "valueExpression": "claims.sub"}],
+    }
+    with pytest.raises(ConfigurationError, match=r"jwt\[0\].claimMappings.extra\[0\].key"):
+        parse(document(claimMappings=mappings))
+
+
 # ----- webhook
 
 
