@@ -29,6 +29,11 @@ from kdist.telemetry import log
 _log = log.get(__name__)
 App = Callable[[Any, Any, Any], Awaitable[None]]  # any ASGI application
 # Health must be readable without credentials and without storage: probes and load balancers have none.
+_AUTHENTICATED, _FAILED = (metrics.AUTHENTICATIONS.at(result) for result in ("success", "failure"))
+_DECIDED = {
+    True: metrics.AUTHORIZATIONS.at("allowed"),
+    False: metrics.AUTHORIZATIONS.at("denied"),
+}
 _COUNTED_PATHS = frozenset({"/healthz", "/livez", "/readyz", "/metrics", "/version"})
 TIMED_OUT = "Timeout: request did not complete within requested timeout - context deadline exceeded"
 PUBLIC_PATHS = frozenset({"/healthz", "/livez", "/readyz", "/version", "/version/"})
@@ -149,9 +154,11 @@ class Application:
             if user is None:
                 raise Unauthorized("Unauthorized")
         except Unauthorized:
+            _FAILED.value += 1
             if core.auditor is not None:
                 await core.auditor.unauthenticated(request)
             raise
+        _AUTHENTICATED.value += 1
         request.user = user
         if core.auditor is not None:
             await core.auditor.received(request, user)
@@ -186,6 +193,7 @@ class Application:
         decision = core.authorizer.authorize(asked)
         if request.audit is not None:
             request.audit.decide(decision)
+        _DECIDED[decision.allowed].value += 1
         if not decision.allowed:
             raise forbidden(asked, decision.reason)
 

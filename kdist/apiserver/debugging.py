@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from fastapi import FastAPI, Request, Response
 
-from kdist.apiserver import metrics
+from kdist.apiserver import metrics, peers
 from kdist.apiserver.core import Core
 from kdist.apiserver.flowcontrol import dumps
 from kdist.apiserver.flowcontrol.gate import FlowGate
@@ -27,7 +27,7 @@ def install(app: FastAPI, core: Core) -> None:
 
     @app.get("/metrics")
     async def numbers() -> Response:
-        return Response(series.exposition(), headers={"Content-Type": series.CONTENT_TYPE})
+        return Response(await peers.exposition(), headers={"Content-Type": series.CONTENT_TYPE})
 
     @app.get(f"{_DUMPS}/{{table}}")
     async def dump(request: Request, table: str) -> Response:

@@ -19,7 +19,7 @@ from collections.abc import AsyncIterator
 
 from kdist.api.errors import ApiError
 from kdist.api.scheme import Scheme
-from kdist.apiserver import background, encryption, periphery, tls
+from kdist.apiserver import background, encryption, peers, periphery, tls
 from kdist.apiserver.admission import default_chain
 from kdist.apiserver.admission.policies import ValidatingPolicies
 from kdist.apiserver.admission.policies.typechecking import TypeChecking
@@ -35,6 +35,7 @@ from kdist.apiserver.flowcontrol.gate import gate_of
 from kdist.apiserver.flowcontrol.upkeep import Upkeep
 from kdist.apiserver.loopback import CacheLookup, CacheReader, RegistryWriter
 from kdist.apiserver.masters import Masters
+from kdist.apiserver.measuring import MeasuredStorage
 from kdist.apiserver.security import Security
 from kdist.apiserver.server import Server, bind
 from kdist.config.apiserver import ApiServerSettings
@@ -53,12 +54,13 @@ def open_storage(settings: ApiServerSettings) -> Storage:
     if settings.storage == "etcd":
         from kdist.storage.etcd import EtcdStorage  # protobuf and TLS clients: only when used
 
-        return EtcdStorage(
+        etcd = EtcdStorage(
             settings.etcd_servers,
             ca_file=settings.etcd_cafile,
             cert_file=settings.etcd_certfile,
             key_file=settings.etcd_keyfile,
         )
+        return MeasuredStorage(etcd)
     raise ValueError(f"unknown storage {settings.storage!r}: must be etcd or memory")
 
 
@@ -285,8 +287,10 @@ async def serve(
     """Run a server until ``stop`` is set; ``ready`` is set when it answers. Raises what makes it fail."""
     server = ApiServer(settings, listener=listener)
     stop = stop or asyncio.Event()
+    workers = contextlib.AsyncExitStack()
     try:
         await server.start()
+        await workers.enter_async_context(peers.listening())
         if ready is not None:
             ready.set()
         stopped = asyncio.create_task(stop.wait(), name="stop")
@@ -297,4 +301,5 @@ async def serve(
         if failed in done:
             failed.result()
     finally:
+        await workers.aclose()
         await server.stop()

@@ -39,6 +39,43 @@ LONG_RUNNING = Values(
     "apiserver_longrunning_requests", "Watches and streams now open.", _RESOURCE, type="gauge"
 )
 OBJECTS = Computed("apiserver_storage_objects", "Stored objects of the resources in use.", ("resource",))
+AUTHENTICATIONS = Values("authentication_attempts", "Authentications by result.", ("result",), alpha=True)
+AUTHORIZATIONS = Values("authorization_attempts_total", "Authorizations by result.", ("result",), alpha=True)
+_ADMISSION_BOUNDS = (0.005, 0.025, 0.1, 0.5, 1.0, 2.5)
+ADMISSION_STEPS = Distributions(
+    "apiserver_admission_step_admission_duration_seconds",
+    "Seconds of all plug-ins of a step.",
+    ("type", "operation", "rejected"),
+    bounds=_ADMISSION_BOUNDS,
+)
+ADMISSION_PLUGINS = Distributions(
+    "apiserver_admission_controller_admission_duration_seconds",
+    "Seconds of one plug-in.",
+    ("name", "type", "operation", "rejected"),
+    bounds=_ADMISSION_BOUNDS,
+)
+DEPRECATED = Values(
+    "apiserver_requested_deprecated_apis",
+    "1 for a deprecated API that was asked for.",
+    ("group", "version", "resource", "subresource", "removed_release"),
+    type="gauge",
+)
+WATCH_EVENTS = Values(
+    "apiserver_watch_events_total", "Events sent to watches.", ("group", "version", "kind"), alpha=True
+)
+_ETCD = ("operation", "type")
+STORAGE_SECONDS = Distributions(
+    "etcd_request_duration_seconds", "Seconds per request.", _ETCD, bounds=_DURATIONS, alpha=True
+)
+STORAGE_REQUESTS = Values("etcd_requests_total", "Requests to storage.", _ETCD, alpha=True)
+STORAGE_ERRORS = Values("etcd_request_errors_total", "Failed requests to storage.", _ETCD, alpha=True)
+STORAGE_LISTS = Values("apiserver_storage_list_total", "Lists of storage.", ("resource",), alpha=True)
+STORAGE_FETCHED = Values(
+    "apiserver_storage_list_fetched_objects_total", "Objects read for lists.", ("resource",), alpha=True
+)
+STORAGE_RETURNED = Values(
+    "apiserver_storage_list_returned_objects_total", "Objects returned by lists.", ("resource",), alpha=True
+)
 ENCRYPTION_RELOADS = Values(
     "apiserver_encryption_config_controller_automatic_reloads",
     "Reloads of the encryption configuration by outcome.",

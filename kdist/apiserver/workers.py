@@ -11,10 +11,12 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import tempfile
 import time
 from collections.abc import Callable
 from types import FrameType
 
+from kdist.apiserver import peers
 from kdist.apiserver.audit import policy
 from kdist.apiserver.server import bind
 from kdist.config.apiserver import ApiServerSettings
@@ -51,6 +53,11 @@ class Supervisor:
         """Keep the workers running until a signal; the exit code."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._stop)
+        with tempfile.TemporaryDirectory(prefix="kdist-apiserver-") as directory:
+            os.environ[peers.DIRECTORY] = directory
+            return self._supervise()
+
+    def _supervise(self) -> int:
         for _ in range(self._settings.workers):
             self._fork()
         while self._children:

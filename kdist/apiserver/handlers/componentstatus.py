@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from kdist.api.meta import Obj
+from kdist.apiserver import metrics
 from kdist.apiserver.call import Call
 from kdist.apiserver.handlers.read import list_object
 from kdist.storage.interface import StorageError
@@ -33,6 +34,7 @@ async def _statuses(call: Call) -> list[Obj]:
 async def list_(call: Call) -> None:
     """Every component."""
     call.request.warn("v1 ComponentStatus is deprecated in v1.19+")
+    metrics.DEPRECATED.at("", "v1", "componentstatuses", "", "").value = 1
     statuses = await _statuses(call)
     form = call.form
     metadata: Obj = {"resourceVersion": ""}
@@ -43,6 +45,7 @@ async def list_(call: Call) -> None:
 async def get(call: Call) -> None:
     """One component."""
     call.request.warn("v1 ComponentStatus is deprecated in v1.19+")
+    metrics.DEPRECATED.at("", "v1", "componentstatuses", "", "").value = 1
     for status in await _statuses(call):
         if status["metadata"]["name"] == call.name:
             await call.reply(status)

@@ -16,7 +16,7 @@ import orjson
 
 from kdist.api.errors import ApiError, Expired, InternalError, NotAcceptable, Timeout
 from kdist.api.meta import Obj
-from kdist.apiserver import answers, negotiation
+from kdist.apiserver import answers, metrics, negotiation
 from kdist.apiserver.call import Call, partial_metadata
 from kdist.apiserver.handlers import listoptions, selection
 from kdist.apiserver.handlers.listoptions import ListOptions
@@ -108,6 +108,8 @@ class _Stream:
         self._queued = False
         self._unsent = b""  # what the round could not write
         self._attention = asyncio.Event()
+        resource = call.resource
+        self._events = metrics.WATCH_EVENTS.at(resource.group, resource.version, resource.kind)
 
     async def _write(self, data: bytes, *, more: bool = True) -> None:
         await self._call.send({"type": "http.response.body", "body": data, "more_body": more})
@@ -174,6 +176,7 @@ class _Stream:
             self._call_task()
             return
         changes = watcher.take()
+        self._events.value += len(changes)
         if not changes:
             return
         try:
@@ -231,6 +234,7 @@ class _Stream:
             changes = watcher.take()
             if not changes:
                 break
+            self._events.value += len(changes)
             data = await self._encoded(changes)
             self._sent = changes[-1][1].revision
         self._busy = False
