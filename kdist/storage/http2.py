@@ -30,7 +30,8 @@ _TOP_UP = 2**29  # bytes received after which the window is opened again
 _BLOCKS = 256  # header blocks remembered
 _FRAME = struct.Struct(">BHBBI")
 _TICK = 1.0  # seconds between looks at deadlines
-PING_AFTER, PING_PATIENCE = 30, 10  # ticks without a byte until a ping, and until it must be answered
+PING_AFTER = 30  # ticks without a byte until a ping
+PATIENCE = 10  # ticks without a byte after which a server that owes an answer is given up
 
 
 def frame(kind: int, flags: int, stream: int, payload: bytes = b"") -> bytes:
@@ -76,7 +77,8 @@ class Connection(asyncio.Protocol):
         self._decoder = hpack.Decoder()
         self._decoder.max_allowed_table_size = 0
         self._known: dict[bytes, dict[str, str]] = {}
-        self._silent = 0
+        self._silent = 0  # ticks without a byte
+        self._pinged = 0  # at which of them a ping was sent
         self._timer: asyncio.TimerHandle | None = None
         self.usable = True
 
@@ -105,7 +107,7 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Called by the transport: take the whole frames."""
-        self._silent = 0
+        self._silent = self._pinged = 0
         if self._input:
             data = self._input + data
         at, end = 0, len(data)
@@ -138,11 +140,15 @@ class Connection(asyncio.Protocol):
         for exchange in overdue:
             self.cancel(exchange, RpcError(DEADLINE_EXCEEDED, "no answer in time"))
         self._silent += 1
-        if self._silent % PING_AFTER == 0:
-            self._write(frame(PING, 0, 0, b"kdist   "))
-        if self._silent >= PING_AFTER + PING_PATIENCE:
+        if self._silent >= PATIENCE and (
+            overdue or (self._pinged and self._silent - self._pinged >= PATIENCE)
+        ):
             self.abort()
             return
+        # Only while something is under way: servers take pings on idle connections for an attack.
+        if self._exchanges and self._silent >= PING_AFTER and not self._pinged:
+            self._pinged = self._silent
+            self._write(frame(PING, 0, 0, b"kdist   "))
         self._timer = self._loop.call_later(_TICK, self._tick)
 
     def abort(self) -> None:
@@ -155,6 +161,9 @@ class Connection(asyncio.Protocol):
 
     def send(self, exchange: Exchange, head: bytes, body: bytes) -> None:
         """Begin an exchange with a whole request: an encoded header block and the body."""
+        if not self.usable:  # lost since the caller looked
+            exchange.finish(RpcError(UNAVAILABLE, "connection lost", unsent=True))
+            return
         if len(self._exchanges) >= self._max_streams:
             self._queued.append((exchange, head, body))
             return

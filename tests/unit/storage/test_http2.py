@@ -145,13 +145,39 @@ async def test_an_overdue_call_fails_and_is_reset(peer: Peer) -> None:
 
 
 async def test_a_silent_server_is_pinged_and_then_given_up(peer: Peer) -> None:
+    peer.connection.send(Stream(), b"head", _framed(b""))
+    await peer.sent()
     for _ in range(http2.PING_AFTER):
         peer.connection._tick()
     assert [kind for kind, _, _, _ in await peer.sent()] == [http2.PING]
-    for _ in range(http2.PING_PATIENCE):
+    for _ in range(http2.PATIENCE):
         peer.connection._tick()
     assert peer.wire.closed
     assert not peer.connection.usable
+
+
+async def test_an_idle_connection_is_left_alone(peer: Peer) -> None:
+    for _ in range(3 * http2.PING_AFTER):
+        peer.connection._tick()
+    assert await peer.sent() == []
+    assert peer.connection.usable
+
+
+async def test_a_server_that_owes_an_answer_and_says_nothing_is_given_up(peer: Peer) -> None:
+    for _ in range(http2.PATIENCE):
+        peer.connection._tick()
+    answer = peer.call(deadline=asyncio.get_running_loop().time() - 1)
+    peer.connection._tick()
+    with pytest.raises(RpcError):
+        await answer
+    assert peer.wire.closed
+
+
+async def test_a_call_on_a_connection_just_lost_has_not_been_sent(peer: Peer) -> None:
+    peer.connection.connection_lost(None)
+    with pytest.raises(RpcError) as refused:
+        await peer.call()
+    assert refused.value.unsent
 
 
 async def test_calls_beyond_the_servers_limit_wait_their_turn(peer: Peer) -> None:
