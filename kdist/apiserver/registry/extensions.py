@@ -11,6 +11,7 @@ from kdist.apiserver.registry import admissionrules
 from kdist.apiserver.registry.base import USERS_METADATA, Strategy
 from kdist.apiserver.registry.podspec import fill
 from kdist.apiserver.validation import causes, names
+from kdist.apiserver.validation.metadata import validate_metadata_update
 
 
 class WebhookStrategy(Strategy):
@@ -104,6 +105,12 @@ class CustomResourceDefinitionStrategy(Strategy):
             told = 'must be spec.names.plural+"."+spec.group'
             found.append(causes.invalid("metadata.name", meta.name(obj), told))
         return [*found, *super().validate(obj), *approval.check(obj, None)]
+
+    def validate_update(self, new: Obj, old: Obj) -> list[Cause]:
+        """What is being deleted and only loses its finalizers is not judged any more: it could never go."""
+        if meta.is_deleting(old) and new["spec"] == old["spec"]:
+            return validate_metadata_update(new["metadata"], old["metadata"])
+        return super().validate_update(new, old)
 
     def check_update(self, new: Obj, old: Obj) -> list[Cause]:
         """Group and plural are for life; scope and kind are once objects can exist."""
