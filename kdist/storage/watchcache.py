@@ -131,6 +131,20 @@ class Watcher:
         return taken
 
 
+class _LaterWatcher(Watcher):
+    """A watch from a revision that is not here yet: its client has seen it at another server, and all before."""
+
+    __slots__ = ("_since",)
+
+    def __init__(self, scope: str, matches: Callable[[Entry], bool] | None, since: int) -> None:
+        super().__init__(scope, matches)
+        self._since = since
+
+    def offer(self, change: Change) -> None:
+        if change.revision > self._since:
+            super().offer(change)
+
+
 class WatchCache:
     """All objects under one key prefix. Reads are synchronous and see one revision."""
 
@@ -325,7 +339,8 @@ class WatchCache:
         It begins with the changes after revision ``since`` (None: from now on). Raises :class:`Compacted`
         when the window does not reach back that far. Must be given back to :meth:`unwatch`.
         """
-        watcher = Watcher(scope, matches)
+        later = since is not None and since > self.revision
+        watcher = _LaterWatcher(scope, matches, since or 0) if later else Watcher(scope, matches)
         if since is not None:
             if since < self._window_start:
                 raise Compacted(self._window_start)

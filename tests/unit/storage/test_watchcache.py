@@ -161,3 +161,11 @@ async def test_longer_prefixes_win_and_strangers_are_ignored(hub: Hub) -> None:
 async def test_waiting_for_a_revision_that_does_not_come_times_out(hub: Hub) -> None:
     with pytest.raises(TimeoutError):
         await hub.reach(hub.revision + 1, timeout=0.01)
+
+
+def test_a_watch_from_a_revision_to_come_shows_nothing_older() -> None:
+    cache = cache_with("a")
+    watcher = cache.watch("", None, since=20)
+    for revision in (15, 20, 21):
+        cache.apply([Event(f"{PREFIX}ns/r{revision}", pod(f"r{revision}"), revision)])
+    assert seen(watcher) == [("ADDED", "r21")]
