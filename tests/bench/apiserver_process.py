@@ -16,7 +16,7 @@ from pathlib import Path, PurePosixPath
 from kdist.pki.issue import create_authority, issue
 from kdist.pki.plan import AuthoritySpec, LeafSpec
 
-START_SECONDS = 60
+START_SECONDS = 120
 
 
 class Served:
