@@ -12,6 +12,14 @@ from typing import Any
 
 import orjson
 
+#: For every type the fields whose zero values are written in a form of their own: what upstream's JSON looks like
+#: follows from it, so that an object read from one server and written to the other stays the same.
+_FORMS = Path(__file__).parent / "wireforms.json"
+# Optional strings for which the empty string is a value of its own, in types that the table does not know.
+_EMPTY_MEANS_SOMETHING = frozenset(
+    {"apiGroup", "appProtocol", "deprecationWarning", "holderIdentity", "name", "storageClassName"}
+)
+
 Definitions = dict[str, dict[str, Any]]
 
 _PREFIX = "#/$defs/"
@@ -38,8 +46,11 @@ class Schema:
 
     __slots__ = (
         "document",
+        "drops",
+        "emits",
         "format",
         "items",
+        "keeps",
         "kind",
         "list_keys",
         "list_type",
@@ -62,6 +73,11 @@ class Schema:
         #: Of an object: it may be absent, so that it is a field itself besides what is in it (custom types).
         self.optional = False
         self.items: Schema | None = None
+        #: How zero values are written: numbers and booleans left out at zero, texts, lists and maps kept when
+        #: empty, fields written even when the client left them out.
+        self.drops: frozenset[str] = frozenset()
+        self.keeps: frozenset[str] = frozenset()
+        self.emits: tuple[str, ...] = ()
         #: Strategic merge patch: the key of list items, and any of merge, replace, retainKeys.
         self.merge_key = ""
         self.strategies: tuple[str, ...] = ()
@@ -128,9 +144,23 @@ def build(definitions: Definitions) -> dict[str, Schema]:
     """One Schema per definition, linked to each other."""
     nodes = {name: Schema(_kind(name, body), name) for name, body in definitions.items()}
     builder = _Builder(nodes)
+    forms = orjson.loads(_FORMS.read_bytes())
+    for name, body in definitions.items():  # before the links: a reference with extensions is a copy
+        _form(nodes[name], body, forms.get(name))
     for name, body in definitions.items():
         builder.fill(nodes[name], body)
     return nodes
+
+
+def _form(node: Schema, body: dict[str, Any], form: dict[str, list[str]] | None) -> None:
+    """Say how zero values are written; of types that the table does not know, required fields are kept."""
+    if form is None:
+        node.keeps = frozenset(body.get("required") or ()) | _EMPTY_MEANS_SOMETHING
+        return
+    known = body.get("properties") or {}
+    node.drops = frozenset(form.get("drops", ()))
+    node.emits = tuple(field for field in form.get("emits", ()) if field in known)
+    node.keeps = frozenset(form.get("keeps", ())) | frozenset(node.emits)
 
 
 def _kind(name: str, body: dict[str, Any]) -> str:

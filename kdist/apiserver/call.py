@@ -79,9 +79,8 @@ class Call:
     def _bad_option(self, field: str, told: str) -> errors.Invalid:
         """What is wrong with the query, in terms of the verb's options."""
         verb = self.request.info.verb.removesuffix("collection")
-        cause = Cause(
-            field, told, "FieldValueNotSupported" if told.startswith("Unsupp") else "FieldValueInvalid"
-        )
+        reason = "FieldValueNotSupported" if told.startswith("Unsupp") else "FieldValueTooLong"
+        cause = Cause(field, told, reason)
         return errors.invalid("meta.k8s.io", f"{verb.capitalize()}Options", "", [cause])
 
     def manager(self) -> str:
@@ -102,6 +101,12 @@ class Call:
             told = f'Unsupported value: "{level}": supported values: {supported}'
             raise self._bad_option("fieldValidation", told)
         return level or "Warn"
+
+    def check_uid(self, wanted: str | None, have: str) -> None:
+        """Conflict when a request means another object of the same name."""
+        if wanted and wanted != have:
+            told = f"Precondition failed: UID in precondition: {wanted}, UID in object meta: {have}"
+            raise self.store.conflict(self.name, told)
 
     # ----- bodies
 
@@ -133,7 +138,7 @@ class Call:
         if isinstance(body.value, dict):
             if lenient:
                 body.value.pop("apiVersion", None)
-            pipeline.check_type(body.value, api_version, kind)
+            pipeline.check_type(body.value, api_version, kind, self.core.scheme.schema)
             body.value.update(kind=kind, apiVersion=api_version)
         schema = self.core.scheme.schema(api_version, kind)
         if schema is None:

@@ -5,7 +5,7 @@ Pure: :func:`plan` decides, :mod:`kdist.apiserver.handlers.delete` writes.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from kdist.api import errors, meta
@@ -33,12 +33,17 @@ class Options:
         orphan, policy = body.get("orphanDependents"), body.get("propagationPolicy") or ""
         causes = []
         if orphan is not None and policy:
-            told = "Invalid value: orphanDependents and deletionPropagation cannot be both set"
+            told = f'Invalid value: "{policy}": orphanDependents and deletionPropagation cannot be both set'
             causes.append(Cause("propagationPolicy", told))
         elif policy and policy not in _POLICIES:
             supported = ", ".join(f'"{p}"' for p in (*_POLICIES, "nil"))
             told = f'Unsupported value: "{policy}": supported values: {supported}'
             causes.append(Cause("propagationPolicy", told, "FieldValueNotSupported"))
+        dry_run = body.get("dryRun") or ()
+        if any(value != "All" for value in dry_run):
+            listed = ", ".join(f'"{value}"' for value in dry_run)
+            told = f'Unsupported value: []string{{{listed}}}: supported values: "All"'
+            causes.append(Cause("dryRun", told, "FieldValueNotSupported"))
         if causes:
             raise errors.invalid("meta.k8s.io", "DeleteOptions", "", causes)
         if orphan is not None:
@@ -49,7 +54,7 @@ class Options:
             propagation=policy,
             uid=preconditions.get("uid") or "",
             resource_version=preconditions.get("resourceVersion") or "",
-            dry_run="All" in (body.get("dryRun") or ()),
+            dry_run="All" in dry_run,
         )
 
 
@@ -66,7 +71,7 @@ def check_preconditions(obj: Obj, options: Options) -> None:
     uid, version = meta.uid(obj), meta.resource_version(obj)
     if options.uid and options.uid != uid:
         raise errors.conflict(
-            "",
+            obj["apiVersion"].rpartition("/")[0],
             obj["kind"],
             meta.name(obj),
             f"the UID in the precondition ({options.uid}) does not match the UID in record ({uid}). "
@@ -74,7 +79,7 @@ def check_preconditions(obj: Obj, options: Options) -> None:
         )
     if options.resource_version and options.resource_version != version:
         raise errors.conflict(
-            "",
+            obj["apiVersion"].rpartition("/")[0],
             obj["kind"],
             meta.name(obj),
             f"the ResourceVersion in the precondition ({options.resource_version}) does not match the "
@@ -107,7 +112,10 @@ def plan(obj: Obj, options: Options, strategy: Strategy) -> Outcome:
     if is_namespace and held:
         metadata.pop("deletionGracePeriodSeconds", None)
         obj["status"] = {**(obj.get("status") or {}), "phase": "Terminating"}
-    return Outcome(obj, remove=not waits and not held)
+    remove = not waits and not held
+    if remove and strategy.marks_removed and not metadata.get("deletionTimestamp"):
+        _mark(obj, 0)
+    return Outcome(obj, remove=remove)
 
 
 def _mark(obj: Obj, grace: int) -> None:
@@ -149,13 +157,3 @@ def _finalizers(obj: Obj, options: Options, strategy: Strategy) -> list[str]:
     wanted = {"Orphan": ORPHAN, "Foreground": FOREGROUND}.get(policy)
     kept = [f for f in have if f not in (ORPHAN, FOREGROUND)]
     return [*kept, wanted] if wanted else kept
-
-
-def with_query(options: Options, grace: int | None, propagation: str, dry_run: bool) -> Options:
-    """Options from the query for what the body leaves open."""
-    return replace(
-        options,
-        grace_seconds=options.grace_seconds if options.grace_seconds is not None else grace,
-        propagation=options.propagation or propagation,
-        dry_run=options.dry_run or dry_run,
-    )

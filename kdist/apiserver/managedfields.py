@@ -14,9 +14,17 @@ def track_create(obj: Obj, schema: Schema, manager: str, *, has_status: bool) ->
     managed.track_update(obj, None, schema, manager, "", reset=_STATUS if has_status else ())
 
 
-def track_update(new: Obj, old: Obj, schema: Schema, manager: str, subresource: str) -> None:
-    """Record what ``manager`` changed between ``old`` and ``new``, in ``new``."""
-    managed.track_update(new, old, schema, manager, subresource)
+def track_update(
+    new: Obj, old: Obj, schema: Schema, manager: str, subresource: str, *, has_status: bool
+) -> None:
+    """Record what ``manager`` changed between ``old`` and ``new``, in ``new``.
+
+    A status of its own is none of the main resource's business, and nothing else that of a write of the status.
+    """
+    reset: tuple[str, ...] = _STATUS if has_status and not subresource else ()
+    if subresource == "status":
+        reset = tuple({*new, *old} - {"apiVersion", "kind", "metadata", "status"})
+    managed.track_update(new, old, schema, manager, subresource, reset=reset)
 
 
 def drop_unchanged_times(new: Obj, old: Obj) -> None:

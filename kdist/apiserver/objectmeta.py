@@ -23,8 +23,11 @@ def generate_name(prefix: str) -> str:
     return prefix[: _GENERATED_LENGTH - _SUFFIX_LENGTH] + suffix
 
 
-def place(obj: Obj, resource: Resource, namespace: str, name: str = "") -> Obj:
-    """Give the object the URL's coordinates and its type; returns its metadata. BadRequest if they differ."""
+def place(obj: Obj, resource: Resource, namespace: str, name: str = "", *, named: bool = False) -> Obj:
+    """Give the object the URL's coordinates and its type; returns its metadata. BadRequest if they differ.
+
+    With ``named`` the object has to say its name itself.
+    """
     obj["kind"], obj["apiVersion"] = resource.kind, resource.api_version
     metadata: Obj = obj.setdefault("metadata", {})
     if resource.namespaced:
@@ -33,18 +36,26 @@ def place(obj: Obj, resource: Resource, namespace: str, name: str = "") -> Obj:
             raise BadRequest(
                 "the namespace of the provided object does not match the namespace sent on the request"
             )
+    else:
+        metadata.pop("namespace", None)
     if name:
+        if named and not metadata.get("name"):
+            raise BadRequest(
+                f"the name of the object ({name} based on URL) was undeterminable: name must be provided"
+            )
         have = metadata.setdefault("name", name)
         if have != name:
             raise BadRequest(f"the name of the object ({have}) does not match the name on the URL ({name})")
     return metadata
 
 
-def prepare_create(metadata: Obj) -> None:
-    """Identity and birth of a new object. BadRequest when it claims to have been stored already."""
-    if metadata.get("resourceVersion"):
+def prepare_create(metadata: Obj, *, dry_run: bool = False) -> None:
+    """Identity and birth of a new object. BadRequest when it claims to have been stored already.
+
+    That is storage's rule: a dry run does not get that far.
+    """
+    if metadata.get("resourceVersion") and not dry_run:
         raise BadRequest("resourceVersion should not be set on objects to be created")
-    metadata.pop("resourceVersion", None)
     for field in _SET_BY_SERVER:
         metadata.pop(field, None)
     if not metadata.get("name") and metadata.get("generateName"):
@@ -55,15 +66,10 @@ def prepare_create(metadata: Obj) -> None:
 
 def prepare_update(new: Obj, old: Obj) -> None:
     """Carry over what a client may leave out but not change."""
-    for field in (
-        "uid",
-        "creationTimestamp",
-        "deletionTimestamp",
-        "deletionGracePeriodSeconds",
-        "generateName",
-    ):
-        if field in old and (field not in new or field.startswith("deletion")):
+    for field in ("uid", "deletionGracePeriodSeconds", "generateName"):
+        if field in old and field not in new:
             new[field] = old[field]
-        elif field.startswith("deletion"):
-            new.pop(field, None)
+    for field in ("creationTimestamp", "deletionTimestamp"):
+        if field in old:
+            new[field] = old[field]
     new.pop("selfLink", None)

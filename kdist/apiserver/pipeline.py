@@ -13,7 +13,7 @@ from typing import Protocol
 import orjson
 
 from kdist.api import meta
-from kdist.api.errors import AlreadyExists, BadRequest, Cause, Conflict
+from kdist.api.errors import AlreadyExists, BadRequest, Cause
 from kdist.api.kinds import Kind
 from kdist.api.meta import Obj
 from kdist.api.resources import Resource
@@ -128,10 +128,12 @@ class Pipeline:
         obj = review.body  # a webhook's patch makes another object
         metadata = obj["metadata"]
         self._strategy.default(obj)
-        objectmeta.prepare_create(metadata)
+        objectmeta.prepare_create(metadata, dry_run=act.dry_run)
         self._strategy.prepare_create(obj)
         review.name = metadata.get("name", "")
         self._validate_create(obj)
+        for text in self._strategy.warnings(obj):
+            act.warn(text)
         if act.dry_run:
             await self._admission.validate(review)
             return Stored(obj, orjson.dumps(obj))
@@ -209,20 +211,30 @@ class Pipeline:
         )  # decoding anew is the cheapest copy, unless a webhook takes part
         mine = await self.store.current(current) if again else orjson.loads(orjson.dumps(old))
         new = await transform(mine)
-        objectmeta.place(new, self.resource, meta.namespace(old), name)
+        objectmeta.place(new, self.resource, meta.namespace(old), name, named=not act.applies)
         self._check_lock(new["metadata"], old["metadata"], name)
         self._strategy.default(new)
+        early = subresource in ("", "status")  # before admission changes anything in the client's name
+        if early and not act.applies:
+            self._track(new, old, act.manager, subresource)
         review = self.review(act, "update", obj=new, old=old, subresource=subresource)
         await self._admission.admit(review)
         new = review.body
         self._prepare_update(new, old, subresource)
-        if not act.applies:
-            managed.track_update(new, old, self._schema, act.manager, subresource)
+        if not act.applies and not early:
+            self._track(new, old, act.manager, subresource)
         causes = self._validate_update(new, old, subresource)
         if causes:
             raise self.store.invalid(name, causes)
+        for text in self._strategy.warnings(new, old) if not subresource else ():
+            act.warn(text)
         await self._admission.validate(review)
         return new
+
+    def _track(self, new: Obj, old: Obj, manager: str, subresource: str) -> None:
+        """Record who writes what."""
+        has_status = "status" in self.resource.subresources
+        managed.track_update(new, old, self._schema, manager, subresource, has_status=has_status)
 
     def _check_lock(self, new: Obj, old: Obj, name: str) -> None:
         version = new.get("resourceVersion")
@@ -233,11 +245,8 @@ class Pipeline:
             )
         if not version and not self._strategy.allow_unconditional_update:
             raise self.store.invalid(
-                name, [Cause("metadata.resourceVersion", "Invalid value: 0: must be specified for an update")]
-            )
-        if new.get("uid") and new["uid"] != old.get("uid"):
-            raise Conflict(
-                f"Precondition failed: UID in precondition: {new['uid']}, UID in object meta: {old.get('uid')}"
+                name,
+                [Cause("metadata.resourceVersion", "Invalid value: 0x0: must be specified for an update")],
             )
 
     def _prepare_update(self, new: Obj, old: Obj, subresource: str) -> None:
@@ -331,15 +340,20 @@ def finished(obj: Obj) -> bool:
     )
 
 
-def check_type(body: Obj, api_version: str, kind: str) -> None:
-    """Check that a body says it is what the URL takes, if it says anything. BadRequest."""
-    have_kind, have_version = body.get("kind"), body.get("apiVersion")
-    if have_kind and have_kind != kind:
-        raise BadRequest(
-            f'{have_kind} in version "{have_version or api_version}" cannot be handled as a {kind}: '
-            f"converting ({have_kind}) to ({kind}): unknown conversion"
-        )
-    if have_version and have_version != api_version:
+def check_type(body: Obj, api_version: str, kind: str, known: Callable[[str, str], object]) -> None:
+    """Check that a body says it is what the URL takes, if it says anything. BadRequest.
+
+    ``known`` finds the schema of a version and kind, None when there is no such type.
+    """
+    have_kind, have_version = body.get("kind") or kind, body.get("apiVersion") or api_version
+    if (have_kind, have_version) == (kind, api_version):
+        return
+    opening = f'{have_kind} in version "{have_version.rpartition("/")[2]}" cannot be handled as a {kind}: '
+    if known(have_version, have_kind) is None:
+        raise BadRequest(f'{opening}no kind "{have_kind}" is registered for version "{have_version}"')
+    if have_kind != kind:
+        raise BadRequest(f"{opening}converting ({have_kind}) to ({kind}): unknown conversion")
+    if have_version != api_version:
         raise BadRequest(
             f"the API version in the data ({have_version}) does not match the expected API version ({api_version})"
         )

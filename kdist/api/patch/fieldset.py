@@ -61,26 +61,18 @@ def children(value: Any, schema: Schema) -> Iterator[tuple[str, Any, Schema]]:
 
 
 def fields_of(value: Any, schema: Schema, path: Path = (), *, containers: bool = False) -> Paths:
-    """The paths of a value's leaves and list items; ``containers`` adds its maps and lists themselves."""
+    """The paths of a value's leaves and list items; ``containers`` adds what holds others itself."""
     if is_atomic(schema) or not value:
         return {path}
     found: Paths = set()
-    if containers and path and (schema.kind in ("map", "array") or schema.optional):
+    if containers and path:
         found.add(path)
     for element, item, child in children(value, schema):
         below = (*path, element)
-        inside = fields_of(item, child, below, containers=containers)
-        if len(inside) > 1 and _always_there(schema, element[2:]):
-            inside.discard(below)
         if schema.kind != "object":
             found.add(below)
-        found |= inside
+        found |= fields_of(item, child, below, containers=containers)
     return found
-
-
-def _always_there(schema: Schema, name: str) -> bool:
-    """Whether upstream's typed objects have this list or map even when it is empty: then nobody adds it."""
-    return bool(schema.name) and name in schema.required
 
 
 @dataclass(slots=True)
@@ -144,37 +136,45 @@ def with_parents(paths: Iterable[Path]) -> Paths:
 # ----- FieldsV1
 
 
-def tree(value: Any, schema: Schema, *, whole: bool = False) -> dict[str, Any]:
-    """``encode(compare({}, value, schema).added)`` in one walk, for what is created.
+def tree(value: Any, schema: Schema, *, apart: bool = False) -> dict[str, Any]:
+    """``encode`` of all that the creator of a value sets, in one walk: sets of paths were a third of a creation.
 
-    A creator owns everything it says, so no sets of paths are needed: they were a third of a pod's creation.
-    Maps and lists, and everything directly in them (``whole``), are fields themselves, besides what is in them.
+    What even an empty object of the type has (:attr:`Schema.emits`, and lists that it ``keeps``) is not set by
+    creating one, but what is in it is. Everything else, which is ``apart``, is a field itself besides what is in it.
     """
     if not value or is_atomic(schema):
         return {}
     if isinstance(value, list):
-        return _list_tree(value, schema)
-    inner = schema.kind != "object"
-    node: dict[str, Any] = {".": {}} if inner or whole or schema.optional else {}
+        return _list_tree(value, schema, apart=apart)
+    node: dict[str, Any] = {".": {}} if apart else {}
     for name in sorted(value):
         item = value[name]
         child = schema.child(name) if isinstance(item, dict | list) else None
-        below = {} if child is None else tree(item, child, whole=inner)
-        if len(below) > 1 and _always_there(schema, name):
-            below.pop(".", None)
-        node["f:" + name] = below
+        if apart or not is_inherent(name, child, schema):
+            node["f:" + name] = {} if child is None else tree(item, child, apart=True)
+        elif item and (child is None or is_atomic(child)):
+            node["f:" + name] = {}
+        elif item and child is not None and (below := tree(item, child)):
+            node["f:" + name] = below
     return node
 
 
-def _list_tree(items: list[Any], schema: Schema) -> dict[str, Any]:
+def is_inherent(name: str, child: Schema | None, parent: Schema) -> bool:
+    """Whether an object whose client sets nothing has the field, empty."""
+    if child is not None and child.kind in ("array", "map") and name in parent.keeps:
+        return True
+    return name in parent.emits or (name == "metadata" and "kind" in parent.properties)
+
+
+def _list_tree(items: list[Any], schema: Schema, *, apart: bool) -> dict[str, Any]:
     found: dict[str, Any] = {}
     of_items = schema.items or ANY
     for item in items:
-        element, below = item_element(item, schema), tree(item, of_items, whole=True)
+        element, below = item_element(item, schema), tree(item, of_items, apart=True)
         if element in found:  # named twice: one element with the fields of both
             below = encode(decode(found[element]) | decode(below))
         found[element] = below
-    return {".": {}, **{element: found[element] for element in sorted(found)}}
+    return {**({".": {}} if apart else {}), **{element: found[element] for element in sorted(found)}}
 
 
 def encode(paths: Paths) -> dict[str, Any]:

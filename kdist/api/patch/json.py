@@ -22,7 +22,7 @@ _NEEDS_FROM = {"move", "copy"}
 def apply(document: Any, patch: Any) -> Any:
     """The document after all operations; the argument stays as it is."""
     if not isinstance(patch, list) or not all(isinstance(operation, dict) for operation in patch):
-        raise BadRequest("a JSON patch is a list of operations")
+        raise BadRequest("error decoding patch: a JSON patch is a list of operations")
     if len(patch) > MAX_OPERATIONS:
         raise RequestEntityTooLarge(
             f"Request entity too large: The allowed maximum operations in a JSON patch is {MAX_OPERATIONS}, "

@@ -157,8 +157,11 @@ def _own_everything(
     spec, of_spec = content.pop("spec", None), schema.child("spec")
     owned = fieldset.tree(content, schema)
     if spec is not None:
-        owned["f:spec"] = _spec_tree(spec, of_spec) if of_spec is not None else {}
-        owned = dict(sorted(owned.items()))
+        apart = not fieldset.is_inherent("spec", of_spec, schema)
+        below = _spec_tree(spec, of_spec, apart=apart) if of_spec is not None else {}
+        if below or apart:
+            owned["f:spec"] = below
+            owned = dict(sorted(owned.items()))
     if not owned.get("f:metadata", True):
         del owned["f:metadata"]
     new["metadata"].pop("managedFields", None)
@@ -166,10 +169,10 @@ def _own_everything(
         new["metadata"]["managedFields"] = [_entry(creator, now or meta.now(), owned)]
 
 
-def _spec_tree(spec: Any, schema: Schema) -> Obj:
+def _spec_tree(spec: Any, schema: Schema, *, apart: bool) -> Obj:
     """The tree of a spec, which is often that of a template; the caller's own copy."""
     found: Obj = orjson.loads(
-        _SPEC_TREES.of(spec, lambda: orjson.dumps(fieldset.tree(spec, schema)), about=schema)
+        _SPEC_TREES.of(spec, lambda: orjson.dumps(fieldset.tree(spec, schema, apart=apart)), about=schema)
     )
     return found
 

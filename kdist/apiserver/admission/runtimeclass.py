@@ -25,7 +25,9 @@ class RuntimeClass(Plugin):
         name = spec.get("runtimeClassName")
         if not name:
             if spec.get("overhead"):
-                raise request.forbidden("pod rejected: Pod Overhead set without corresponding RuntimeClass")
+                raise request.forbidden(
+                    "pod rejected: Pod Overhead set without corresponding RuntimeClass defined Overhead"
+                )
             return
         found = await self._class(request, name)
         _set_overhead(request, spec, meta.get(found, "overhead.podFixed", {}))
@@ -55,15 +57,15 @@ def _amounts(overhead: Obj) -> dict[str, object]:
 
 def _set_scheduling(request: Request, spec: Obj, scheduling: Obj) -> None:
     selector, own = scheduling.get("nodeSelector") or {}, spec.get("nodeSelector") or {}
-    clash = [key for key, value in selector.items() if own.get(key, value) != value]
-    if clash:
-        raise request.forbidden(
-            "pod rejected: conflict: runtimeClass.scheduling.nodeSelector and pod.spec.nodeSelector "
-            f"differ in {', '.join(sorted(clash))}"
-        )
+    for key, value in selector.items():
+        if own.get(key, value) != value:
+            told = f"runtimeClass.scheduling.nodeSelector[{key}] = {value}; pod.spec.nodeSelector[{key}] = {own[key]}"
+            raise request.forbidden(f"conflict: {told}")
     if selector:
         spec["nodeSelector"] = {**own, **selector}
-    present = list(spec.get("tolerations") or ())
-    added = [dict(t) for t in scheduling.get("tolerations") or () if t not in present]
-    if added:
-        spec["tolerations"] = present + added
+    if added := scheduling.get("tolerations"):
+        merged: list[Obj] = []
+        for toleration in [*(spec.get("tolerations") or ()), *added]:
+            if toleration not in merged:
+                merged.append(dict(toleration))
+        spec["tolerations"] = merged

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from kdist.api import errors, meta
+from kdist.api import errors
 from kdist.api.errors import BadRequest, Cause
 from kdist.api.meta import Obj
 from kdist.api.patch import apply as applied
@@ -53,6 +53,8 @@ def _configuration(call: Call, raw: bytes) -> Obj:
             f"{resource.api_version} {resource.kind}"
         )
     obj: Obj = body.value
+    if (obj.get("metadata") or {}).get("managedFields") is not None:
+        raise BadRequest("metadata.managedFields must be nil")
     _check_fields(call, obj)
     obj, warnings = read_object(
         body,
@@ -60,12 +62,11 @@ def _configuration(call: Call, raw: bytes) -> Obj:
         kind=resource.kind,
         version=resource.version,
         field_validation=call.field_validation(),
+        whole=False,
     )
     for text in warnings:
         call.request.warn(text)
-    metadata = objectmeta.place(obj, resource, call.namespace, call.name)
-    if meta.get(metadata, "managedFields"):
-        raise BadRequest("metadata.managedFields must be nil")
+    objectmeta.place(obj, resource, call.namespace, call.name)
     return obj
 
 
@@ -76,7 +77,7 @@ def _check_fields(call: Call, obj: Obj) -> None:
     """
     resource = call.resource
     try:
-        unknown = conform(obj, call.core.scheme.schema_of(resource))
+        unknown = conform(obj, call.core.scheme.schema_of(resource), whole=False)
     except BadRequest:
         return
     if unknown:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from kdist.api import meta
-from kdist.api.errors import BadRequest, NotFound
+from kdist.api.errors import NotFound
 from kdist.api.meta import Obj
 from kdist.apiserver import answers, deletion
 from kdist.apiserver.call import Call, copy
@@ -13,16 +13,23 @@ from kdist.apiserver.deletion import Options
 from kdist.apiserver.handlers import selection
 from kdist.apiserver.handlers.read import list_object
 from kdist.apiserver.pipeline import Act, Pipeline
+from kdist.apiserver.request import Request
 from kdist.storage.interface import KeyValue, Write
+from kdist.storage.watchcache import Entry
 
 # Deleting these answers with the object as it was, all others with a Status.
 _ANSWERED_WITH_OBJECT = {
+    "csidrivers",
+    "csinodes",
     "persistentvolumeclaims",
     "persistentvolumes",
     "pods",
     "podtemplates",
     "resourcequotas",
     "serviceaccounts",
+    "services",
+    "storageclasses",
+    "volumeattachments",
 }
 PARALLEL = 16  # deletions of a collection under way at once
 
@@ -30,7 +37,7 @@ PARALLEL = 16  # deletions of a collection under way at once
 async def delete(call: Call) -> None:
     """One object."""
     options = await read_options(call)
-    obj, removed = await delete_object(call.pipeline, call.namespace, call.name, options, call.act())
+    obj, removed = await delete_object(call.pipeline, call.namespace, call.name, options, _act(call, options))
     if removed and call.resource.plural not in _ANSWERED_WITH_OBJECT:
         await call.reply(_success(call, obj))
         return
@@ -45,34 +52,42 @@ async def delete_collection(call: Call) -> None:
     entries = selected.candidates(cache)
     if selected.of_served:
         entries = await call.store.served_entries(entries)
-    names = [call.store.resource_key(entry.key) for entry in selected.select(entries)]
+    entries = selected.select(entries)
     slots = asyncio.Semaphore(PARALLEL)
-    act, pipeline = call.act(), call.pipeline
+    act, pipeline = _act(call, options), call.pipeline
 
-    async def one(namespace: str, name: str) -> Obj | None:
+    async def one(entry: Entry) -> Obj | None:
+        """The object as it was before."""
         async with slots:
             try:
-                return (await delete_object(pipeline, namespace, name, options, act))[0]
+                await delete_object(pipeline, *call.store.resource_key(entry.key), options, act)
             except NotFound:
                 return None
+        return call.store.read(entry)
 
-    deleted = await asyncio.gather(*(one(*name) for name in names))
+    deleted = await asyncio.gather(*map(one, entries))
     listed = list_object(call, [obj for obj in deleted if obj], {"resourceVersion": str(cache.revision)})
     await answers.send_object(call.request, call.send, listed)
 
 
 async def read_options(call: Call) -> Options:
-    """DeleteOptions from the body and the query. BadRequest."""
+    """DeleteOptions from the body, or from the query when there is none. BadRequest, Invalid."""
     body = await call.read_kind("v1", "DeleteOptions", default={}, lenient=True)
-    orphan = call.request.param("orphanDependents")
-    query: Obj = {"propagationPolicy": call.request.param("propagationPolicy")}
-    if orphan:
-        query["orphanDependents"] = call.request.flag("orphanDependents")
-    asked = Options.parse(query)
-    grace = call.request.number("gracePeriodSeconds")
-    if grace is not None and grace < 0:
-        raise BadRequest("gracePeriodSeconds must be greater than or equal to 0")
-    return deletion.with_query(Options.parse(body), grace, asked.propagation, call.act().dry_run)
+    return Options.parse(body or _from_query(call.request))
+
+
+def _from_query(request: Request) -> Obj:
+    """The options that a request without a body brings as parameters; beside a body they do not count."""
+    options: Obj = {"propagationPolicy": request.param("propagationPolicy")}
+    if request.param("orphanDependents"):
+        options["orphanDependents"] = request.flag("orphanDependents")
+    if (grace := request.number("gracePeriodSeconds")) is not None:
+        options["gracePeriodSeconds"] = grace
+    return {**options, "dryRun": [value for value in request.query.get("dryRun", ()) if value]}
+
+
+def _act(call: Call, options: Options) -> Act:
+    return Act(call.user, dry_run=options.dry_run, manager=call.manager(), warn=call.request.warn)
 
 
 async def delete_object(

@@ -30,7 +30,8 @@ async def create(call: Call) -> None:
     if named != call.name:
         raise BadRequest(f"name in URL does not match name in Eviction object: {named}")
     act = call.act()
-    options = deletion.with_query(Options.parse(eviction.get("deleteOptions") or {}), None, "", act.dry_run)
+    options = Options.parse(eviction.get("deleteOptions") or {})
+    options = replace(options, dry_run=options.dry_run or act.dry_run)
     act = replace(act, dry_run=options.dry_run)
     review = call.pipeline.review(
         act, "create", obj={**eviction, "metadata": _coordinates(call)}, subresource="eviction"

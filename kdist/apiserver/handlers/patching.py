@@ -17,7 +17,7 @@ from kdist.apiserver import negotiation
 from kdist.apiserver.call import Call
 from kdist.apiserver.pipeline import Act
 from kdist.apiserver.validation import decode, read_object
-from kdist.apiserver.validation.decode import Body
+from kdist.apiserver.validation.decode import Body, opening
 
 
 class Patch:
@@ -48,7 +48,10 @@ def read(call: Call, raw: bytes, content_type: str) -> Patch:
         from kdist.apiserver.handlers import applying
 
         return applying.read(call, raw)
-    body = decode(raw)
+    try:
+        body = decode(raw)
+    except BadRequest as error:
+        raise BadRequest(f"error decoding patch: {error.message}") from error
     return Patch(call.act(), _changer(call, kind, body.value), _conformer(call, body))
 
 
@@ -56,7 +59,7 @@ def _changer(call: Call, kind: str, value: Any) -> Callable[[Obj], Any]:
     if kind == "json":
         return lambda old: json_patch.apply(old, value)
     if not isinstance(value, dict):
-        raise BadRequest("a patch is an object")
+        raise BadRequest("error decoding patch: a patch is an object")
     if kind == "merge":
         return lambda old: merge.apply(old, value)
     schema = call.core.scheme.schema_of(call.resource)
@@ -91,7 +94,8 @@ def _conformer(call: Call, body: Body) -> Callable[[Any], Obj]:
                 checked, schema, kind=resource.kind, version=resource.version, field_validation=level
             )
         except BadRequest as error:
-            told = f"Invalid value: {orjson.dumps(orjson.dumps(patched).decode()).decode()}: {error.message}"
+            why = error.message.removeprefix(opening(resource.kind, resource.version))
+            told = f"Invalid value: {orjson.dumps(orjson.dumps(patched).decode()).decode()}: {why}"
             raise Invalid(f' "" is invalid: patch: {told}', causes=(Cause("patch", told),)) from error
         for text in warnings:
             call.request.warn(text)

@@ -58,9 +58,9 @@ async def _write(call: Call, change: Callable[[Obj], Obj]) -> None:
             raise errors.invalid("autoscaling", KIND, call.name, causes)
         strategy.apply_scale(obj, scale)
         metadata = scale.get("metadata") or {}
-        for field in ("resourceVersion", "uid"):
-            if metadata.get(field):
-                obj["metadata"][field] = metadata[field]
+        call.check_uid(metadata.get("uid"), obj["metadata"]["uid"])
+        if version := metadata.get("resourceVersion"):
+            obj["metadata"]["resourceVersion"] = version
         return obj
 
     stored, _ = await call.pipeline.update(call.namespace, call.name, scaled, call.act(), subresource="scale")

@@ -18,8 +18,6 @@ async def create(call: Call) -> None:
     act = call.act()
     obj = await call.read_object()
     objectmeta.place(obj, call.resource, call.namespace)
-    for text in call.store.strategy.warnings(obj):
-        call.request.warn(text)
     await call.reply(await call.pipeline.create(obj, act), 201)
 
 
@@ -28,13 +26,11 @@ async def update(call: Call) -> None:
     act = call.act()
     subresource = call.request.info.subresource
     given = await call.read_object()
-    objectmeta.place(given, call.resource, call.namespace, call.name)
+    objectmeta.place(given, call.resource, call.namespace, call.name, named=True)
 
     async def replace(old: Obj) -> Obj:
-        new = copy(given)
-        for text in call.store.strategy.warnings(new, old):
-            call.request.warn(text)
-        return new
+        call.check_uid(given["metadata"].get("uid"), old["metadata"]["uid"])
+        return copy(given)
 
     async def make() -> Obj:
         return copy(given)

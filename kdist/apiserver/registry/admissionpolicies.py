@@ -9,7 +9,7 @@ from kdist.api.errors import Cause
 from kdist.api.meta import Obj
 from kdist.apiserver.registry import admissionrules as rules
 from kdist.apiserver.registry.base import USERS_METADATA, Strategy
-from kdist.apiserver.registry.podscheduling import check_label_selector
+from kdist.apiserver.registry.labelselectors import check_label_selector
 from kdist.apiserver.registry.podspec import fill
 from kdist.apiserver.validation import causes, names
 
@@ -23,6 +23,7 @@ _IDENTIFIER = re.compile(r"[_a-zA-Z][_a-zA-Z0-9]*")
 class AdmissionPolicyStrategy(Strategy):
     """ValidatingAdmissionPolicies."""
 
+    allow_unconditional_update = False
     tracks_generation = True
     status_keeps = USERS_METADATA
 
@@ -41,6 +42,7 @@ class AdmissionPolicyStrategy(Strategy):
 class AdmissionPolicyBindingStrategy(Strategy):
     """ValidatingAdmissionPolicyBindings."""
 
+    allow_unconditional_update = False
     tracks_generation = True
 
     def default(self, obj: Obj) -> None:

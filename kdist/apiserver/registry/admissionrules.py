@@ -7,7 +7,7 @@ from typing import Any
 
 from kdist.api.errors import Cause
 from kdist.api.meta import Obj
-from kdist.apiserver.registry.podscheduling import check_label_selector
+from kdist.apiserver.registry.labelselectors import check_label_selector
 from kdist.apiserver.validation import causes, names
 
 OPERATIONS = ("*", "CONNECT", "CREATE", "DELETE", "UPDATE")

@@ -53,6 +53,8 @@ class Strategy:
     initial_status: ClassVar[Obj] = {}
     #: The fields of the metadata that a write of the status, or of another view, leaves as they are.
     status_keeps: ClassVar[tuple[str, ...]] = ()
+    #: A deletion that removes the object at once still answers with it marked as deleted.
+    marks_removed: ClassVar[bool] = False
     #: Finalizers that a deletion begins with.
     deletion_finalizers: ClassVar[tuple[str, ...]] = ()
     #: Whether :meth:`shape` brings objects from storage into their present form.
@@ -106,7 +108,11 @@ class Strategy:
     def _with_missing(self, obj: Obj, causes: list[Cause]) -> list[Cause]:
         """What the rules found, and the required fields on which they had nothing to say."""
         told = {cause.field for cause in causes}
-        return unique([*causes, *(c for c in missing(obj, self.schema) if c.field not in told)])
+        return unique([*causes, *(c for c in self.missing(obj) if c.field not in told)])
+
+    def missing(self, obj: Obj) -> list[Cause]:
+        """The fields that the published type requires and the object lacks."""
+        return missing(obj, self.schema)
 
     def check(self, obj: Obj) -> list[Cause]:
         """What is wrong with the content, on create and on update; required fields may be absent."""

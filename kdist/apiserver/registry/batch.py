@@ -2,39 +2,37 @@
 
 from __future__ import annotations
 
-import re
-import zoneinfo
 from copy import deepcopy
 from typing import ClassVar
 
+from kdist.api import meta
 from kdist.api.errors import Cause
 from kdist.api.meta import Obj
-from kdist.apiserver.registry import podspec
+from kdist.apiserver.registry import cronschedules, jobs, podspec, podwarnings
 from kdist.apiserver.registry.base import Strategy
-from kdist.apiserver.registry.pods import check_template
 from kdist.apiserver.registry.podspec import fill
 from kdist.apiserver.registry.workloads import not_negative
 from kdist.apiserver.validation import causes
 
 _UID_LABELS = ("batch.kubernetes.io/controller-uid", "controller-uid")
 _NAME_LABELS = ("batch.kubernetes.io/job-name", "job-name")
-_NUMBERS = (
-    "parallelism",
+_FIXED = (
     "completions",
-    "backoffLimit",
-    "activeDeadlineSeconds",
-    "ttlSecondsAfterFinished",
+    "selector",
+    "template",
+    "completionMode",
+    "podFailurePolicy",
     "backoffLimitPerIndex",
-    "maxFailedIndexes",
+    "managedBy",
+    "successPolicy",
 )
-_FIXED = ("completions", "selector", "template", "completionMode", "podFailurePolicy", "backoffLimitPerIndex")
 
 
 def default_job_spec(spec: Obj) -> None:
     """Defaults that Jobs and the template of a CronJob share, in place."""
     if spec.get("completions") is None and spec.get("parallelism") is None:
         fill(spec, completions=1)
-    fill(spec, parallelism=1, completionMode="NonIndexed", suspend=False)
+    fill(spec, parallelism=1, completionMode="NonIndexed", suspend=False, manualSelector=False)
     per_index = spec.get("backoffLimitPerIndex") is not None
     fill(spec, backoffLimit=2**31 - 1 if per_index else 6)
     policy = spec.get("podFailurePolicy")
@@ -63,25 +61,41 @@ class JobStrategy(Strategy):
         if spec.get("manualSelector"):
             return
         template = spec["template"].setdefault("metadata", {})
+        inherited = bool(template.get("labels")) and metadata.get("labels") == template["labels"]
         labels = template.setdefault("labels", {})
-        spec.setdefault("manualSelector", False)
         labels.update(dict.fromkeys(_UID_LABELS, metadata.get("uid", "")))
         labels.update(dict.fromkeys(_NAME_LABELS, metadata.get("name", "")))
         selector = spec.setdefault("selector", {}).setdefault("matchLabels", {})
         selector[_UID_LABELS[0]] = metadata.get("uid", "")
-        if not metadata.get("labels"):
+        if inherited:  # the Job's own labels are those of its pods: all of them
             metadata["labels"] = dict(labels)
 
     def check(self, obj: Obj) -> list[Cause]:
         """Numbers, completion mode, template."""
         spec = obj.get("spec") or {}
-        found = _check_job_spec(spec, "spec")
-        labels = ((spec.get("template") or {}).get("metadata") or {}).get("labels") or {}
-        wanted = (spec.get("selector") or {}).get("matchLabels") or {}
-        if any(labels.get(k) != v for k, v in wanted.items()):
-            told = "`selector` does not match template `labels`"
-            found.append(causes.invalid("spec.template.metadata.labels", labels, told))
+        return [*jobs.check_spec(spec, "spec"), *jobs.check_selector(spec)]
+
+    def validate(self, obj: Obj) -> list[Cause]:
+        """A selector that nobody brought is the server's; pods get host names."""
+        found = super().validate(obj)
+        found += jobs.check_generated(obj, _UID_LABELS, _NAME_LABELS)
+        return found + list(jobs.check_indexed_name(obj))
+
+    def validate_update(self, new: Obj, old: Obj) -> list[Cause]:
+        """The server's selector stays the server's."""
+        found = super().validate_update(new, old)
+        if new["metadata"].get("uid") != old["metadata"].get("uid"):
+            found += jobs.check_generated(new, _UID_LABELS, _NAME_LABELS)
         return found
+
+    def validate_status_update(self, new: Obj, old: Obj) -> list[Cause]:
+        """Indexes only where there are any."""
+        return [*super().validate_status_update(new, old), *jobs.check_status(new)]
+
+    def warnings(self, obj: Obj, old: Obj | None = None) -> list[str]:
+        """Names that pods inherit, what their template says in vain."""
+        told = [] if old else podwarnings.of_name(meta.name(obj), podwarnings.POD_NAMES)
+        return told + podwarnings.of_template((obj.get("spec") or {}).get("template") or {}, "spec.template")
 
     def check_update(self, new: Obj, old: Obj) -> list[Cause]:
         """What runs cannot change; how much runs at a time can."""
@@ -117,22 +131,6 @@ def _without_directives(template: Obj) -> Obj:
     return {**copy, "metadata": metadata}
 
 
-def _check_job_spec(spec: Obj, field: str) -> list[Cause]:
-    found = [c for key in _NUMBERS for c in not_negative(spec, key, f"{field}.{key}")]
-    mode = spec.get("completionMode")
-    if mode not in ("NonIndexed", "Indexed", None):
-        found.append(causes.not_supported(f"{field}.completionMode", mode, ("NonIndexed", "Indexed")))
-    if mode == "Indexed" and spec.get("completions") is None:
-        found.append(causes.required(f"{field}.completions", "when completion mode is Indexed"))
-    policy = ((spec.get("template") or {}).get("spec") or {}).get("restartPolicy")
-    everything = ("OnFailure", "Never", "Always")
-    found += check_template(spec.get("template") or {}, f"{field}.template", everything)
-    if policy == "Always":
-        where = f"{field}.template.spec.restartPolicy"
-        found.append(causes.required(where, 'valid values: "OnFailure", "Never"'))
-    return found
-
-
 class CronJobStrategy(Strategy):
     """CronJobs."""
 
@@ -154,50 +152,31 @@ class CronJobStrategy(Strategy):
     def check(self, obj: Obj) -> list[Cause]:
         """Schedule, time zone, policy, the Job inside."""
         spec = obj.get("spec") or {}
-        found = _check_schedule(spec)
+        found = list(cronschedules.check(spec))
         policy, supported = spec.get("concurrencyPolicy"), ("Allow", "Forbid", "Replace")
         if policy not in supported:
             found.append(causes.not_supported("spec.concurrencyPolicy", policy or "", supported))
         for key in ("startingDeadlineSeconds", "successfulJobsHistoryLimit", "failedJobsHistoryLimit"):
             found += not_negative(spec, key, f"spec.{key}")
         job = (spec.get("jobTemplate") or {}).get("spec") or {}
-        found += _check_job_spec(job, "spec.jobTemplate.spec")
+        found += jobs.check_spec(job, "spec.jobTemplate.spec")
+        if job.get("manualSelector"):
+            where = "spec.jobTemplate.spec.manualSelector"
+            found.append(causes.not_supported(where, True, ("nil", "false")))
         name = (obj.get("metadata") or {}).get("name") or ""
         if len(name) > self._MAX_NAME:
             told = f"must be no more than {self._MAX_NAME} characters"
             found.append(causes.invalid("metadata.name", name, told))
         return found
 
+    def warnings(self, obj: Obj, old: Obj | None = None) -> list[str]:
+        """Names that pods inherit, what their template says in vain."""
+        told = [] if old else podwarnings.of_name(meta.name(obj), podwarnings.POD_NAMES)
+        template = meta.get(obj, "spec.jobTemplate.spec.template", {})
+        return told + podwarnings.of_template(template, "spec.jobTemplate.spec.template")
+
 
 def default_job_template(template: Obj) -> None:
     """Defaults of a JobTemplateSpec: those of its pods; the Job's own come when it is made."""
     spec = template.setdefault("spec", {})
     podspec.default_template(spec.setdefault("template", {}))
-
-
-_FIELD = r"(\*|\?|[0-9A-Za-z]+)(-[0-9A-Za-z]+)?(/[0-9]+)?"
-_FIELDS = re.compile(rf"{_FIELD}(,{_FIELD})*")
-
-
-def _check_schedule(spec: Obj) -> list[Cause]:
-    text = spec.get("schedule") or ""
-    if not text:
-        return [causes.required("spec.schedule")]
-    if "TZ" in text:
-        told = "cannot use TZ or CRON_TZ in schedule, use timeZone field instead"
-        return [causes.invalid("spec.schedule", text, told)]
-    found: list[Cause] = []
-    fields = text.split()
-    if not text.startswith("@"):
-        if len(fields) != 5:
-            told = f"expected exactly 5 fields, found {len(fields)}: [{' '.join(fields)}]"
-            found.append(causes.invalid("spec.schedule", text, told))
-        elif wrong := next((f for f in fields if not _FIELDS.fullmatch(f)), None):
-            found.append(causes.invalid("spec.schedule", text, f"failed to parse: {wrong}"))
-    zone = spec.get("timeZone")
-    if zone is not None:
-        try:
-            zoneinfo.ZoneInfo(zone)
-        except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):  # of a name that no file can have
-            found.append(causes.invalid("spec.timeZone", zone, f"unknown time zone {zone}"))
-    return found

@@ -145,6 +145,9 @@ class PriorityClassStrategy(Strategy):
 class RuntimeClassStrategy(Strategy):
     """RuntimeClasses: the handler is for life."""
 
+    allow_create_on_update = True
+    allow_unconditional_update = False
+
     def check(self, obj: Obj) -> list[Cause]:
         """The handler is a DNS label."""
         handler = obj.get("handler") or ""
@@ -194,6 +197,8 @@ class ResourceQuotaStrategy(Strategy):
 
 class LimitRangeStrategy(Strategy):
     """LimitRanges."""
+
+    allow_create_on_update = True
 
     def default(self, obj: Obj) -> None:
         """A container's default limit is its maximum, its default request the default limit or the minimum."""

@@ -47,6 +47,8 @@ def _port(port: Obj, where: str) -> list[Cause]:
 class EndpointsStrategy(Strategy):
     """Endpoints."""
 
+    allow_create_on_update = True
+
     def default(self, obj: Obj) -> None:
         """TCP unless told otherwise."""
         for subset in obj.get("subsets") or ():

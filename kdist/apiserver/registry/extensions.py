@@ -17,6 +17,8 @@ from kdist.apiserver.validation.metadata import validate_metadata_update
 class WebhookStrategy(Strategy):
     """Mutating and validating webhook configurations."""
 
+    allow_unconditional_update = False
+
     tracks_generation = True
 
     def default(self, obj: Obj) -> None:
@@ -61,6 +63,11 @@ class CustomResourceDefinitionStrategy(Strategy):
     tracks_generation = True
     deletion_finalizers = ("customresourcecleanup.apiextensions.k8s.io",)
     status_keeps = USERS_METADATA
+
+    def missing(self, obj: Obj) -> list[Cause]:
+        """Of versions and conversion the checks of their own know better what is needed."""
+        own = ("spec.versions[", "spec.conversion")
+        return [cause for cause in super().missing(obj) if not cause.field.startswith(own)]
 
     def default(self, obj: Obj) -> None:
         """Names that follow from the kind; no conversion."""

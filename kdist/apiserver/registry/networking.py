@@ -8,7 +8,7 @@ from kdist.api import meta
 from kdist.api.errors import Cause
 from kdist.api.meta import Obj
 from kdist.apiserver.registry.base import Strategy
-from kdist.apiserver.registry.podscheduling import check_label_selector
+from kdist.apiserver.registry.labelselectors import check_label_selector
 from kdist.apiserver.registry.podspec import fill
 from kdist.apiserver.validation import causes, names
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
 from copy import deepcopy
+from dataclasses import replace
 from typing import Any
 
 from kdist.api import meta, pods
@@ -11,10 +14,22 @@ from kdist.api.meta import Obj
 from kdist.api.recall import Recall
 from kdist.api.resources import Resource
 from kdist.api.schema import ANY, Schema
-from kdist.apiserver.registry import podcheck, podspec
+from kdist.apiserver.registry import (
+    apparmor,
+    podcheck,
+    podcontainers,
+    podspec,
+    podstatus,
+    podvolumes,
+    podwarnings,
+)
 from kdist.apiserver.registry.base import Strategy, keep
 from kdist.apiserver.validation import causes
+from kdist.apiserver.validation.metadata import validate_annotations, validate_labels
 
+_MIRROR = "kubernetes.io/config.mirror"
+_DELETION_COST = "controller.kubernetes.io/pod-deletion-cost"
+_INTEGER = re.compile(r"0|-?[1-9]\d*")
 _UPDATE_TOLD = (
     "pod updates may not change fields other than `spec.containers[*].image`,`spec.initContainers[*].image`,"
     "`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to existing tolerations),"
@@ -33,13 +48,18 @@ class PodTemplateStrategy(Strategy):
 
     def check(self, obj: Obj) -> list[Cause]:
         """The pod inside."""
-        return podcheck.check_spec((obj.get("template") or {}).get("spec") or {}, "template.spec")
+        return check_template(obj.get("template") or {}, "template", ("Always", "OnFailure", "Never"))
+
+    def warnings(self, obj: Obj, old: Obj | None = None) -> list[str]:
+        """What the pod inside says in vain."""
+        return podwarnings.of_template(obj.get("template") or {}, "template")
 
 
 class PodStrategy(Strategy):
     """Pods."""
 
     status_keeps = ("ownerReferences",)
+    marks_removed = True
 
     def __init__(self, resource: Resource, schema: Schema = ANY) -> None:
         super().__init__(resource, schema)
@@ -53,7 +73,7 @@ class PodStrategy(Strategy):
         """A pod starts Pending, with its QoS class for life."""
         super().prepare_create(obj)
         obj["status"] = {"phase": "Pending", "qosClass": pods.qos_class(obj)}
-        obj.get("spec", {}).pop("ephemeralContainers", None)
+        apparmor.agree(obj)
         if obj.get("spec", {}).get("schedulingGates"):
             pods.set_condition(
                 obj,
@@ -68,37 +88,50 @@ class PodStrategy(Strategy):
         super().prepare_update(new, old)
         keep(new.setdefault("spec", {}), old.get("spec") or {}, "ephemeralContainers")
 
+    def validate(self, obj: Obj) -> list[Cause]:
+        """What only a new pod may not have, as well."""
+        spec, found = obj.get("spec") or {}, super().validate(obj)
+        if spec.get("ephemeralContainers"):
+            found.append(causes.forbidden("spec.ephemeralContainers", "cannot be set on create"))
+        if spec.get("nodeName") and spec.get("schedulingGates"):
+            told = "cannot be set until all schedulingGates have been cleared"
+            found.append(causes.forbidden("spec.nodeName", told))
+        return found
+
     def check(self, obj: Obj) -> list[Cause]:
-        """The whole spec."""
-        return podcheck.check_spec(obj.get("spec") or {}, "spec")
+        """The whole spec, and nothing but it."""
+        spec = obj.get("spec") or {}
+        return [*podcheck.check_spec(spec, "spec"), *podvolumes.check_account(spec, "spec.volumes")]
 
     def check_content(self, obj: Obj) -> list[Cause]:
-        """The rules of a pod look at its spec alone, which is often one they have seen."""
-        return list(
-            self._checked.of(obj.get("spec"), lambda: tuple(super(PodStrategy, self).check_content(obj)))
-        )
+        """The rules of a pod look at its spec, which is often one they have seen, and at a few annotations."""
+        spec = obj.get("spec")
+        found = self._checked.of(spec, lambda: tuple(super(PodStrategy, self).check_content(obj)))
+        return [*found, *_check_annotations(meta.annotations(obj), spec or {})]
 
     def check_update(self, new: Obj, old: Obj) -> list[Cause]:
         """Images, the deadline, more tolerations; nothing else."""
         spec, before = new.get("spec") or {}, old.get("spec") or {}
-        found = _tolerations_grow(spec.get("tolerations") or [], before.get("tolerations") or [])
+        for kind in ("containers", "initContainers"):
+            if len(spec.get(kind) or ()) != len(before.get(kind) or ()):
+                told = "pod updates may not add or remove containers"
+                return [causes.forbidden(f"spec.{kind}", told)]
+        annotations = meta.annotations(new)
+        found = list(_check_annotations(annotations, spec))
+        found += apparmor.check_update(annotations, meta.annotations(old))
         found += _deadline_shrinks(spec.get("activeDeadlineSeconds"), before.get("activeDeadlineSeconds"))
+        if any("less than or equal" in cause.message for cause in found):
+            return found
+        found += _tolerations_grow(spec.get("tolerations") or [], before.get("tolerations") or [])
         found += _gates_only_go(spec, before)
-        if len(spec.get("containers") or ()) != len(before.get("containers") or ()):
-            return [
-                *found,
-                causes.forbidden("spec.containers", "pod updates may not add or remove containers"),
-            ]
         if _settled(spec, before) != _settled(before, before):
             found.append(causes.forbidden("spec", _UPDATE_TOLD))
         return found
 
     def warnings(self, obj: Obj, old: Obj | None = None) -> list[str]:
-        """Fields that do nothing any more."""
-        containers = (obj.get("spec") or {}).get("containers") or ()
-        return [
-            told for at, c in enumerate(containers) for told in _hidden_variables(c, f"spec.containers[{at}]")
-        ]
+        """Names that become host names, fields that do nothing or not what they seem to."""
+        told = [] if old else podwarnings.of_name(meta.name(obj), podwarnings.HOSTNAME)
+        return told + podwarnings.of_template(obj, "")
 
     # ----- subresources
 
@@ -106,8 +139,17 @@ class PodStrategy(Strategy):
         """The QoS class of a pod never changes."""
         super().prepare_status_update(new, old)
         status = new.setdefault("status", {})
-        if qos := (old.get("status") or {}).get("qosClass"):
+        qos = (old.get("status") or {}).get("qosClass")
+        if qos and not status.get("qosClass"):
             status["qosClass"] = qos
+        podstatus.agree(status)
+
+    def validate_status_update(self, new: Obj, old: Obj) -> list[Cause]:
+        """Addresses agree; the QoS class stays."""
+        found = super().validate_status_update(new, old)
+        status, before = new.get("status") or {}, old.get("status") or {}
+        found += podstatus.check(status, "status")
+        return found + causes.immutable("status.qosClass", status.get("qosClass"), before.get("qosClass"))
 
     def prepare_subresource_update(self, subresource: str, new: Obj, old: Obj) -> None:
         """``ephemeralcontainers`` changes that list alone, ``resize`` the resources of containers."""
@@ -174,17 +216,13 @@ def bind(pod: Obj, binding: Obj) -> list[Cause]:
     return []
 
 
-def _hidden_variables(container: Obj, field: str) -> list[str]:
-    seen: set[str] = set()
-    told = []
-    for at, variable in enumerate(container.get("env") or ()):
-        name = variable.get("name") or ""
-        if name in seen:
-            told.append(
-                f'{field}.env[{at}]: hides previous definition of "{name}", which may be dropped when using apply'
-            )
-        seen.add(name)
-    return told
+def _check_annotations(annotations: dict[str, str], spec: Obj) -> Iterator[Cause]:
+    if (mirror := annotations.get(_MIRROR)) and not spec.get("nodeName"):
+        told = "must set spec.nodeName if mirror pod annotation is set"
+        yield causes.invalid(f"metadata.annotations[{_MIRROR}]", mirror, told)
+    cost = annotations.get(_DELETION_COST)
+    if cost is not None and not (_INTEGER.fullmatch(cost) and -(2**31) <= int(cost) < 2**31):
+        yield causes.invalid(f"metadata.annotations[{_DELETION_COST}]", cost, "must be a 32bit integer")
 
 
 def _settled(spec: Obj, before: Obj) -> Any:
@@ -229,11 +267,13 @@ def _deadline_shrinks(new: int | None, old: int | None) -> list[Cause]:
 
 def _gates_only_go(spec: Obj, before: Obj) -> list[Cause]:
     old = [g.get("name") for g in before.get("schedulingGates") or ()]
-    added = [g.get("name") for g in spec.get("schedulingGates") or () if g.get("name") not in old]
-    if not added:
-        return []
     return [
-        causes.forbidden("spec.schedulingGates", "only deletion is allowed, but found new scheduling gate(s)")
+        causes.forbidden(
+            f"spec.schedulingGates[{at}].name",
+            f"only deletion is allowed, but found new scheduling gate '{gate.get('name', '')}'",
+        )
+        for at, gate in enumerate(spec.get("schedulingGates") or ())
+        if gate.get("name") not in old
     ]
 
 
@@ -260,7 +300,7 @@ def _check_ephemeral(spec: Obj, before: Obj) -> list[Cause]:
     volumes = {v.get("name") for v in spec.get("volumes") or ()}
     taken = {c.get("name") for kind in ("containers", "initContainers") for c in spec.get(kind) or ()}
     for at, container in enumerate(new):
-        found += podcheck.check_container(container, f"{field}[{at}]", volumes)
+        found += podcontainers.check_container(container, f"{field}[{at}]", volumes, spec)
         if container.get("name") in taken:
             found.append(causes.duplicate(f"{field}[{at}].name", container["name"]))
         taken.add(container.get("name"))
@@ -274,8 +314,24 @@ def _check_ephemeral(spec: Obj, before: Obj) -> list[Cause]:
 def check_template(template: Obj, field: str, policies: tuple[str, ...] = ("Always",)) -> list[Cause]:
     """Causes for a PodTemplateSpec whose restart policy has to be one of ``policies``."""
     spec = template.get("spec") or {}
-    found = podcheck.check_spec(spec, f"{field}.spec")
+    found = check_template_metadata(template, field)
+    found += podcheck.check_spec(spec, f"{field}.spec")
+    if spec.get("ephemeralContainers"):
+        told = "ephemeral containers not allowed in pod template"
+        found.append(causes.forbidden(f"{field}.spec.ephemeralContainers", told))
     policy = spec.get("restartPolicy")
     if policy in ("Always", "OnFailure", "Never") and policy not in policies:
         found.append(causes.not_supported(f"{field}.spec.restartPolicy", policy, policies))
     return found
+
+
+def check_template_metadata(template: Obj, field: str) -> list[Cause]:
+    """Causes for the labels and annotations of a PodTemplateSpec."""
+    metadata, spec = template.get("metadata") or {}, template.get("spec") or {}
+    found = validate_labels(metadata.get("labels"), f"{field}.labels")
+    annotations = metadata.get("annotations") or {}
+    found += validate_annotations(annotations, f"{field}.annotations")
+    return found + [
+        replace(cause, field=cause.field.replace("metadata.", f"{field}.", 1))
+        for cause in _check_annotations(annotations, spec)
+    ]

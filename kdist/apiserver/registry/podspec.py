@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from kdist.api.meta import Obj
 
 _PROBES = ("livenessProbe", "readinessProbe", "startupProbe")
 _MODE = 0o644
+_PART = r"[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*"
+_REFERENCE = re.compile(rf"(?:[\w.-]+(?::\d+)?/)?{_PART}(?:/{_PART})*(?::\w[\w.-]*)?", re.ASCII)
 
 
 def default_template(template: Obj) -> None:
@@ -51,9 +54,9 @@ def default_pod(spec: Obj) -> None:
 
 
 def fill(target: Obj, **values: Any) -> None:
-    """Set the fields that are missing; an empty string is a missing one, as protobuf clients send it."""
+    """Set the fields that are missing; where an empty text means that, it is gone before."""
     for field, value in values.items():
-        if target.get(field) in (None, ""):
+        if target.get(field) is None:
             target[field] = value
 
 
@@ -86,7 +89,7 @@ def default_container(container: Obj) -> None:
 
 def _pull_policy(image: str) -> str:
     """Always for what moves: no tag, or ``latest``; a digest never moves."""
-    if "@" in image:
+    if "@" in image or (image and not _REFERENCE.fullmatch(image)):
         return "IfNotPresent"
     tag = image.rpartition("/")[2].partition(":")[2]
     return "Always" if tag in ("", "latest") else "IfNotPresent"

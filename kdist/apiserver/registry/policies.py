@@ -8,7 +8,7 @@ from kdist.api import meta
 from kdist.api.errors import Cause
 from kdist.api.meta import Obj
 from kdist.apiserver.registry.base import USERS_METADATA, Strategy
-from kdist.apiserver.registry.podscheduling import check_label_selector
+from kdist.apiserver.registry.labelselectors import check_label_selector
 from kdist.apiserver.registry.podspec import fill
 from kdist.apiserver.registry.workloads import check_int_or_percent, not_negative
 from kdist.apiserver.validation import causes
@@ -18,7 +18,7 @@ class PodDisruptionBudgetStrategy(Strategy):
     """PodDisruptionBudgets."""
 
     tracks_generation = True
-    allow_unconditional_update: ClassVar[bool] = False
+    allow_unconditional_update = False
     initial_status: ClassVar[Obj] = {
         "disruptionsAllowed": 0,
         "currentHealthy": 0,
@@ -84,7 +84,7 @@ def _default_behavior(behavior: Obj) -> None:
 class EventStrategy(Strategy):
     """Events of core/v1 and events.k8s.io/v1: selectable by what they are about."""
 
-    allow_create_on_update: ClassVar[bool] = True
+    allow_create_on_update = True
 
     def fields(self, obj: Obj) -> dict[str, str]:
         """The object, the reason, the source; of the core version, in which every event is stored."""

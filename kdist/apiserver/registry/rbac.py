@@ -6,7 +6,7 @@ from kdist.api import meta
 from kdist.api.errors import Cause
 from kdist.api.meta import Obj
 from kdist.apiserver.registry.base import Strategy
-from kdist.apiserver.registry.podscheduling import check_label_selector
+from kdist.apiserver.registry.labelselectors import check_label_selector
 from kdist.apiserver.registry.podspec import fill
 from kdist.apiserver.validation import causes, names
 
@@ -15,6 +15,8 @@ _RBAC = "rbac.authorization.k8s.io"
 
 class RoleStrategy(Strategy):
     """Roles and ClusterRoles."""
+
+    allow_create_on_update = True
 
     name_rule = staticmethod(names.path_segment)
 
@@ -50,6 +52,8 @@ class RoleStrategy(Strategy):
 
 class RoleBindingStrategy(Strategy):
     """RoleBindings and ClusterRoleBindings: the role is for life."""
+
+    allow_create_on_update = True
 
     name_rule = staticmethod(names.path_segment)
 

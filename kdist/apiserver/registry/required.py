@@ -9,8 +9,17 @@ from kdist.api.schema import Schema
 from kdist.apiserver.validation import causes
 
 _SKIPPED = {"metadata", "status", "apiVersion", "kind"}
+_NOTHING: tuple[Any, ...] = (None, "", [], {})
 # What the schema requires but upstream takes without.
 _MAY_BE_EMPTY = {"conditions", "drivers", "endpoints", "limits", "serviceName"}
+_NOT_ASKED = {
+    ("HTTPHeader", "name"),
+    ("PodFailurePolicy", "rules"),
+    ("PodFailurePolicyOnPodConditionsPattern", "status"),
+    ("HTTPHeader", "value"),
+    ("PreferredSchedulingTerm", "preference"),
+    ("Sysctl", "value"),
+}
 
 
 def missing(obj: dict[str, Any], schema: Schema) -> list[Cause]:
@@ -23,7 +32,9 @@ def missing(obj: dict[str, Any], schema: Schema) -> list[Cause]:
 def _object(value: dict[str, Any], schema: Schema, path: str, found: list[Cause]) -> None:
     prefix = f"{path}." if path else ""
     for field in schema.required:
-        if field not in value and (path or field not in _SKIPPED):
+        if value.get(field) not in _NOTHING or (schema.short_name, field) in _NOT_ASKED:
+            continue
+        if path or field not in _SKIPPED:
             _absent(schema.properties[field], f"{prefix}{field}", field, found)
     for field, item in value.items():
         if not isinstance(item, dict | list):

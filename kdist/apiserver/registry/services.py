@@ -74,6 +74,8 @@ def _wants_health_check(spec: Obj) -> bool:
 class ServiceStrategy(Strategy):
     """Services."""
 
+    allow_create_on_update = True
+
     name_rule = staticmethod(names.dns_1035_label)
 
     def default(self, obj: Obj) -> None:

@@ -182,6 +182,8 @@ class StorageClassStrategy(Strategy):
 class CSIDriverStrategy(Strategy):
     """CSIDrivers."""
 
+    allow_unconditional_update = False
+
     def default(self, obj: Obj) -> None:
         """What a driver without further words is taken for."""
         fill(
@@ -209,6 +211,8 @@ class CSIDriverStrategy(Strategy):
 class CSINodeStrategy(Strategy):
     """CSINodes."""
 
+    allow_unconditional_update = False
+
     def check(self, obj: Obj) -> list[Cause]:
         """A driver is there once."""
         found: list[Cause] = []
@@ -223,6 +227,8 @@ class CSINodeStrategy(Strategy):
 
 class VolumeAttachmentStrategy(Strategy):
     """VolumeAttachments: the spec is for life."""
+
+    allow_unconditional_update = False
 
     initial_status: ClassVar[Obj] = {"attached": False}
     status_keeps = USERS_METADATA

@@ -5,21 +5,24 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, ClassVar
 
-from kdist.api import selectors
+from kdist.api import meta, selectors
 from kdist.api.errors import Cause
 from kdist.api.meta import Obj
-from kdist.apiserver.registry import podspec
+from kdist.apiserver.registry import podspec, podwarnings
 from kdist.apiserver.registry.base import Strategy
-from kdist.apiserver.registry.pods import check_template
-from kdist.apiserver.registry.podscheduling import check_label_selector
+from kdist.apiserver.registry.labelselectors import check_label_selector
+from kdist.apiserver.registry.pods import check_template, check_template_metadata
 from kdist.apiserver.registry.podspec import fill
-from kdist.apiserver.validation import causes
+from kdist.apiserver.validation import causes, names
+from kdist.apiserver.validation.enums import one_of
 
 
 class WorkloadStrategy(Strategy):
     """What all of them share: a selector that matches the template and cannot change, a scale."""
 
     tracks_generation = True
+    #: What is said of a selector that cannot be read, besides what is wrong in it.
+    unreadable_selector: ClassVar[str | None] = "invalid label selector"
 
     def default(self, obj: Obj) -> None:
         """Defaults of the template; families add their own."""
@@ -31,8 +34,17 @@ class WorkloadStrategy(Strategy):
         found = [
             c for field in ("replicas", "minReadySeconds") for c in not_negative(spec, field, f"spec.{field}")
         ]
-        found += check_selector(spec, "spec")
-        return found + check_template(spec.get("template") or {}, "spec.template")
+        found += check_selector(spec, "spec", self.resource.kind.lower(), self.unreadable_selector)
+        return found + self.check_pods(spec.get("template") or {})
+
+    def check_pods(self, template: Obj) -> list[Cause]:
+        """The template of the pods."""
+        return check_template(template, "spec.template")
+
+    def warnings(self, obj: Obj, old: Obj | None = None) -> list[str]:
+        """Names that pods inherit, what their template says in vain."""
+        told = [] if old else podwarnings.of_name(meta.name(obj), podwarnings.POD_NAMES)
+        return told + podwarnings.of_template((obj.get("spec") or {}).get("template") or {}, "spec.template")
 
     def check_update(self, new: Obj, old: Obj) -> list[Cause]:
         """The selector cannot change."""
@@ -74,19 +86,27 @@ def not_negative(obj: Obj, key: str, field: str) -> list[Cause]:
     return [causes.invalid(field, value, "must be greater than or equal to 0")]
 
 
-def check_selector(spec: Obj, field: str) -> list[Cause]:
-    """The selector is there, not empty, well formed, and matches the template's labels."""
+def check_selector(
+    spec: Obj, field: str, kind: str, unreadable: str | None = "invalid label selector"
+) -> list[Cause]:
+    """The selector is there, not empty, well formed, and matches the template's labels.
+
+    ``unreadable`` is what to add when there are causes for parts of the selector.
+    """
     selector = spec.get("selector")
     labels = ((spec.get("template") or {}).get("metadata") or {}).get("labels")
     found: list[Cause] = []
     if selector is None:
-        found.append(causes.required(f"{field}.selector"))
-    else:
-        found += check_label_selector(selector, f"{field}.selector")
-        if not selector.get("matchLabels") and not selector.get("matchExpressions"):
-            told = "empty selector is invalid for deployment"
-            found.append(causes.invalid(f"{field}.selector", selector, told))
-    if not found and not selectors.from_label_selector(selector).matches(labels):
+        if unreadable is not None:
+            found.append(causes.required(f"{field}.selector"))
+    elif wrong := check_label_selector(selector, f"{field}.selector"):
+        if unreadable is None:
+            return wrong
+        return [*wrong, causes.invalid(f"{field}.selector", selector, unreadable)]
+    elif not selector.get("matchLabels") and not selector.get("matchExpressions"):
+        told = f"empty selector is invalid for {kind}"
+        found.append(causes.invalid(f"{field}.selector", selector, told))
+    if not selectors.from_label_selector(selector).matches(labels):
         told = "`selector` does not match template `labels`"
         found.append(causes.invalid(f"{field}.template.metadata.labels", labels, told))
     return found
@@ -129,12 +149,29 @@ class DeploymentStrategy(WorkloadStrategy):
         """The rollout as well."""
         return [*super().check(obj), *_check_rollout(obj.get("spec") or {})]
 
+    def validate_status_update(self, new: Obj, old: Obj) -> list[Cause]:
+        """Parts are not more than the whole."""
+        found = super().validate_status_update(new, old)
+        for key in ("updatedReplicas", "readyReplicas", "availableReplicas"):
+            found += _at_most(new.get("status") or {}, key, "replicas")
+        return found + _at_most(
+            new.get("status") or {}, "availableReplicas", "readyReplicas", "readyReplicas"
+        )
+
+    def count_generation(self, new: Obj, old: Obj) -> None:
+        """Annotations are part of what a rollout is about."""
+        super().count_generation(new, old)
+        if meta.annotations(new) != meta.annotations(old) and new["metadata"]["generation"] == old[
+            "metadata"
+        ].get("generation"):
+            new["metadata"]["generation"] += 1
+
 
 def _check_rollout(spec: Obj) -> Iterator[Cause]:
     strategy = spec.get("strategy") or {}
     kind, rolling = strategy.get("type"), strategy.get("rollingUpdate")
     if kind not in ("Recreate", "RollingUpdate"):
-        yield causes.not_supported("spec.strategy.type", kind or "", ("Recreate", "RollingUpdate"))
+        yield causes.not_supported("spec.strategy", strategy, ("Recreate", "RollingUpdate"))
     elif kind == "Recreate" and rolling is not None:
         told = "may not be specified when strategy `type` is 'Recreate'"
         yield causes.forbidden("spec.strategy.rollingUpdate", told)
@@ -143,7 +180,7 @@ def _check_rollout(spec: Obj) -> Iterator[Cause]:
         unavailable, surge = rolling.get("maxUnavailable", 0), rolling.get("maxSurge", 0)
         yield from check_int_or_percent(unavailable, f"{where}.maxUnavailable")
         yield from check_int_or_percent(surge, f"{where}.maxSurge")
-        if _is_zero(unavailable) and _is_zero(surge):
+        if _is_nothing(unavailable) and _is_nothing(surge):
             yield causes.invalid(f"{where}.maxUnavailable", unavailable, "may not be 0 when `maxSurge` is 0")
     yield from not_negative(spec, "revisionHistoryLimit", "spec.revisionHistoryLimit")
     yield from not_negative(spec, "progressDeadlineSeconds", "spec.progressDeadlineSeconds")
@@ -195,7 +232,7 @@ class ReplicationControllerStrategy(ReplicaSetStrategy):
         elif not selectors.from_labels(selector).matches(labels):
             told = "`selector` does not match template `labels`"
             found.append(causes.invalid("spec.template.metadata.labels", labels, told))
-        if "template" not in spec:
+        if not any((spec.get("template") or {}).values()):
             return [*found, causes.required("spec.template")]
         return found + check_template(spec["template"], "spec.template")
 
@@ -205,8 +242,10 @@ class ReplicationControllerStrategy(ReplicaSetStrategy):
 
 
 class StatefulSetStrategy(WorkloadStrategy):
-    """StatefulSets."""
+    """StatefulSets. What is in their pods is judged when they are made."""
 
+    unreadable_selector = ""
+    name_rule = staticmethod(names.dns_label_of_host)
     initial_status: ClassVar[Obj] = {"replicas": 0, "availableReplicas": 0}
 
     def default(self, obj: Obj) -> None:
@@ -215,14 +254,29 @@ class StatefulSetStrategy(WorkloadStrategy):
         spec = obj["spec"]
         fill(spec, replicas=1, revisionHistoryLimit=10, podManagementPolicy="OrderedReady")
         update = spec.setdefault("updateStrategy", {})
+        given = dict(update)
         fill(update, type="RollingUpdate")
-        if update["type"] == "RollingUpdate":
+        if given == {} or "rollingUpdate" in update:
             fill(update.setdefault("rollingUpdate", {}), partition=0)
         kept = spec.setdefault("persistentVolumeClaimRetentionPolicy", {})
         fill(kept, whenDeleted="Retain", whenScaled="Retain")
         for claim in spec.get("volumeClaimTemplates") or ():
-            fill(claim, apiVersion="v1", kind="PersistentVolumeClaim", status={"phase": "Pending"})
+            fill(claim, apiVersion="v1", kind="PersistentVolumeClaim")
             fill(claim.setdefault("spec", {}), volumeMode="Filesystem")
+            claim["status"] = {**(claim.get("status") or {}), "phase": "Pending"}
+
+    def missing(self, obj: Obj) -> list[Cause]:
+        """Not in the pods."""
+        return [c for c in super().missing(obj) if not c.field.startswith("spec.template.spec.")]
+
+    def check_pods(self, template: Obj) -> list[Cause]:
+        """Labels, annotations and the restart policy."""
+        found = check_template_metadata(template, "spec.template")
+        policy = (template.get("spec") or {}).get("restartPolicy")
+        if policy and policy != "Always":
+            where = "spec.template.spec.restartPolicy"
+            found.append(causes.not_supported(where, policy, ("Always",)))
+        return found
 
     def check(self, obj: Obj) -> list[Cause]:
         """Order and update strategy as well."""
@@ -232,11 +286,19 @@ class StatefulSetStrategy(WorkloadStrategy):
         if policy not in ("OrderedReady", "Parallel"):
             told = "must be 'OrderedReady' or 'Parallel'"
             found.append(causes.invalid("spec.podManagementPolicy", policy, told))
-        update = (spec.get("updateStrategy") or {}).get("type")
-        if update not in ("OnDelete", "RollingUpdate"):
-            told = "must be 'RollingUpdate' or 'OnDelete'"
-            found.append(causes.invalid("spec.updateStrategy", spec.get("updateStrategy"), told))
-        return found
+        found += _check_set_update(spec.get("updateStrategy") or {})
+        kept = spec.get("persistentVolumeClaimRetentionPolicy") or {}
+        for key in ("whenDeleted", "whenScaled"):
+            found += one_of(kept, key, "spec.persistentVolumeClaimRetentionPolicy", ("Retain", "Delete"))
+        return found + not_negative(spec.get("ordinals") or {}, "start", "spec.ordinals.start")
+
+    def validate_status_update(self, new: Obj, old: Obj) -> list[Cause]:
+        """Parts are not more than the whole."""
+        found = super().validate_status_update(new, old)
+        status = new.get("status") or {}
+        for key in ("readyReplicas", "currentReplicas", "updatedReplicas", "availableReplicas"):
+            found += _at_most(status, key, "replicas")
+        return found + _at_most(status, "availableReplicas", "readyReplicas")
 
     def check_update(self, new: Obj, old: Obj) -> list[Cause]:
         """Only what a running set can follow."""
@@ -245,7 +307,6 @@ class StatefulSetStrategy(WorkloadStrategy):
             "ordinals",
             "template",
             "updateStrategy",
-            "revisionHistoryLimit",
             "persistentVolumeClaimRetentionPolicy",
             "minReadySeconds",
         }
@@ -254,15 +315,34 @@ class StatefulSetStrategy(WorkloadStrategy):
             return []
         told = (
             "updates to statefulset spec for fields other than 'replicas', 'ordinals', 'template', "
-            "'updateStrategy', 'revisionHistoryLimit', 'persistentVolumeClaimRetentionPolicy' and "
-            "'minReadySeconds' are forbidden"
+            "'updateStrategy', 'persistentVolumeClaimRetentionPolicy' and 'minReadySeconds' are forbidden"
         )
         return [causes.forbidden("spec", told)]
+
+
+def _at_most(status: Obj, key: str, limit: str, told: str = "") -> list[Cause]:
+    count = status.get(key) or 0
+    if count <= (status.get(limit) or 0):
+        return []
+    return [causes.invalid(f"status.{key}", count, f"cannot be greater than {told or f'status.{limit}'}")]
+
+
+def _check_set_update(update: Obj) -> list[Cause]:
+    kind, rolling, where = update.get("type") or "", update.get("rollingUpdate"), "spec.updateStrategy"
+    if not kind:
+        return [causes.required(where)]
+    if kind not in ("OnDelete", "RollingUpdate"):
+        return [causes.invalid(where, update, "must be 'RollingUpdate' or 'OnDelete'")]
+    if kind == "OnDelete" and rolling is not None:
+        told = "only allowed for updateStrategy 'RollingUpdate'"
+        return [causes.invalid(f"{where}.rollingUpdate", rolling, told)]
+    return not_negative(rolling or {}, "partition", f"{where}.rollingUpdate.partition")
 
 
 class DaemonSetStrategy(WorkloadStrategy):
     """DaemonSets."""
 
+    unreadable_selector = None
     initial_status: ClassVar[Obj] = {
         "currentNumberScheduled": 0,
         "numberMisscheduled": 0,
@@ -273,6 +353,8 @@ class DaemonSetStrategy(WorkloadStrategy):
     def default(self, obj: Obj) -> None:
         """Rolled one node at a time."""
         super().default(obj)
+        if _TEMPLATE_COUNT not in meta.annotations(obj):
+            _count_template({"metadata": obj.setdefault("metadata", {})}, 0)
         spec = obj["spec"]
         fill(spec, revisionHistoryLimit=10)
         update = spec.setdefault("updateStrategy", {})
@@ -280,18 +362,61 @@ class DaemonSetStrategy(WorkloadStrategy):
         if update["type"] == "RollingUpdate":
             fill(update.setdefault("rollingUpdate", {}), maxUnavailable=1, maxSurge=0)
 
+    def warnings(self, obj: Obj, old: Obj | None = None) -> list[str]:
+        """Only of the template: pods get names of their own."""
+        return podwarnings.of_template((obj.get("spec") or {}).get("template") or {}, "spec.template")
+
+    def prepare_create(self, obj: Obj) -> None:
+        """Templates are counted, where clients of an older version look for it."""
+        super().prepare_create(obj)
+        _count_template(obj, max(_template_count(obj), 1))
+
+    def prepare_update(self, new: Obj, old: Obj) -> None:
+        """Another template is the next one."""
+        super().prepare_update(new, old)
+        count = _template_count(old)
+        changed = (new.get("spec") or {}).get("template") != (old.get("spec") or {}).get("template")
+        _count_template(new, count + 1 if changed else count)
+
     def check(self, obj: Obj) -> list[Cause]:
         """The update strategy as well."""
         found = super().check(obj)
-        update = (obj.get("spec") or {}).get("updateStrategy") or {}
+        spec = obj.get("spec") or {}
+        found += not_negative(spec, "revisionHistoryLimit", "spec.revisionHistoryLimit")
+        update = spec.get("updateStrategy") or {}
         if update.get("type") not in ("OnDelete", "RollingUpdate"):
-            supported = ("OnDelete", "RollingUpdate")
-            found.append(causes.not_supported("spec.updateStrategy.type", update.get("type"), supported))
-        rolling = update.get("rollingUpdate")
-        if rolling and _is_zero(rolling.get("maxUnavailable", 0)) and _is_zero(rolling.get("maxSurge", 0)):
-            where = "spec.updateStrategy.rollingUpdate.maxUnavailable"
-            found.append(causes.required(where, "cannot be 0 when maxSurge is 0"))
+            supported = ("RollingUpdate", "OnDelete")
+            found.append(causes.not_supported("spec.updateStrategy", update, supported))
+        if update.get("type") == "RollingUpdate" and (rolling := update.get("rollingUpdate")) is not None:
+            found += _check_daemon_rollout(rolling, "spec.updateStrategy.rollingUpdate")
         return found
+
+
+_TEMPLATE_COUNT = "deprecated.daemonset.template.generation"
+
+
+def _template_count(obj: Obj) -> int:
+    text = meta.annotations(obj).get(_TEMPLATE_COUNT, "")
+    return int(text) if text.isdigit() else 0
+
+
+def _count_template(obj: Obj, count: int) -> None:
+    obj["metadata"]["annotations"] = {**meta.annotations(obj), _TEMPLATE_COUNT: str(count)}
+
+
+def _check_daemon_rollout(rolling: Obj, where: str) -> Iterator[Cause]:
+    unavailable, surge = rolling.get("maxUnavailable", 0), rolling.get("maxSurge", 0)
+    for key, value in (("maxUnavailable", unavailable), ("maxSurge", surge)):
+        yield from check_int_or_percent(value, f"{where}.{key}")
+    if not _is_nothing(unavailable) and not _is_nothing(surge):
+        yield causes.invalid(f"{where}.maxSurge", surge, "may not be set when maxUnavailable is non-zero")
+    if _is_nothing(unavailable) and _is_nothing(surge):
+        yield causes.required(f"{where}.maxUnavailable", "cannot be 0 when maxSurge is 0")
+
+
+def _is_nothing(value: Any) -> bool:
+    """Whether a count comes to none: also what cannot be read."""
+    return _is_zero(value) or (isinstance(value, str) and not value.removesuffix("%").isdigit())
 
 
 class ControllerRevisionStrategy(Strategy):

@@ -14,7 +14,7 @@ IMMUTABLE = "field is immutable"
 
 def shown(value: Any) -> str:
     """A value inside a message: strings quoted, the rest as compact JSON."""
-    return orjson.dumps(value).decode()
+    return '"null"' if value is None else orjson.dumps(value).decode()
 
 
 def shown_labels(labels: dict[str, str] | None) -> str:

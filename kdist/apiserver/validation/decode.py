@@ -87,23 +87,28 @@ def _decode_yaml(body: bytes) -> Body:
     return Body(value, [f"yaml: unmarshal errors:\n{told}"] if duplicates else [])
 
 
+def opening(kind: str, version: str) -> str:
+    """How the refusal of a body begins."""
+    return f'{kind} in version "{version}" cannot be handled as a {kind}: '
+
+
 def read_object(
-    body: Body, schema: Schema, *, kind: str, version: str, field_validation: str = "Warn"
+    body: Body, schema: Schema, *, kind: str, version: str, field_validation: str = "Warn", whole: bool = True
 ) -> tuple[dict[str, Any], list[str]]:
     """The conforming object and the warnings that its unknown and duplicate fields earn.
 
     ``kind`` and ``version`` are those the resource expects. Raises BadRequest for a wrong type, and at level
     Strict for any unknown or duplicate field.
     """
-    opening = f'{kind} in version "{version}" cannot be handled as a {kind}'
     if not isinstance(body.value, dict):
-        raise BadRequest(f"the object provided is unrecognized (must be of type {kind})")
+        told = "couldn't get version/kind; json parse error: not an object"
+        raise BadRequest(f"the object provided is unrecognized (must be of type {kind}): {told}")
     try:
-        unknown = conform(body.value, schema)
+        unknown = conform(body.value, schema, whole=whole)
     except BadRequest as error:
-        raise BadRequest(f"{opening}: {error.message}") from error
+        raise BadRequest(f"{opening(kind, version)}{error.message}") from error
     warnings = [f'unknown field "{path}"' for path in unknown]
     warnings += body.duplicates
     if warnings and field_validation == "Strict":
-        raise BadRequest(f"{opening}: strict decoding error: {', '.join(warnings)}")
+        raise BadRequest(f"{opening(kind, version)}strict decoding error: {', '.join(warnings)}")
     return body.value, warnings if field_validation == "Warn" else []

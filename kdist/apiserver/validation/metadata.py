@@ -10,7 +10,7 @@ from kdist.apiserver.validation import causes, names
 
 _ANNOTATIONS_LIMIT = 256 * 1024
 # Finalizers of the system that have no domain as their prefix.
-_UNQUALIFIED = {"orphan", "foregroundDeletion", "customresourcecleanup.apiextensions.k8s.io"}
+_UNQUALIFIED = {"kubernetes", "orphan", "foregroundDeletion", "customresourcecleanup.apiextensions.k8s.io"}
 _BANNED_OWNERS = {("v1", "Event")}
 
 
@@ -60,8 +60,8 @@ def validate_annotations(annotations: dict[str, str] | None, field: str) -> list
 
 def _owners(owners: list[Obj]) -> list[Cause]:
     found: list[Cause] = []
-    for at, owner in enumerate(owners):
-        field = f"metadata.ownerReferences[{at}]"
+    for owner in owners:
+        field = "metadata.ownerReferences"
         if (owner.get("apiVersion"), owner.get("kind")) in _BANNED_OWNERS:
             found.append(causes.invalid(field, owner, "is disallowed from being an owner"))
         for key in ("apiVersion", "kind", "name", "uid"):
@@ -78,13 +78,13 @@ def _owners(owners: list[Obj]) -> list[Cause]:
 
 def _finalizers(finalizers: list[str]) -> list[Cause]:
     found = []
-    for finalizer in finalizers:
-        complaints = names.qualified_name(finalizer)
-        if not complaints and "/" not in finalizer and finalizer not in _UNQUALIFIED:
-            complaints = ["name is neither a standard finalizer name nor is it fully qualified"]
-            if finalizer == "kubernetes":
-                complaints = []
-        found += [causes.invalid("metadata.finalizers", finalizer, c) for c in complaints]
+    for at, finalizer in enumerate(finalizers):
+        found += [
+            causes.invalid("metadata.finalizers", finalizer, c) for c in names.qualified_name(finalizer)
+        ]
+        if "/" not in finalizer and finalizer not in _UNQUALIFIED:
+            told = "name is neither a standard finalizer name nor is it fully qualified"
+            found.append(causes.invalid(f"metadata.finalizers[{at}]", finalizer, told))
     both = {"orphan", "foregroundDeletion"}
     if both <= set(finalizers):
         told = "finalizer orphan and foregroundDeletion cannot be both set"
@@ -95,10 +95,14 @@ def _finalizers(finalizers: list[str]) -> list[Cause]:
 def validate_metadata_update(new: Obj, old: Obj) -> list[Cause]:
     """What an update must not change: identity, and finalizers may only go once deletion began."""
     found: list[Cause] = []
-    for field in ("name", "namespace", "uid", "creationTimestamp"):
+    for field in ("name", "namespace", "uid"):
         found += causes.immutable(f"metadata.{field}", new.get(field), old.get(field))
-    for field in ("deletionTimestamp", "deletionGracePeriodSeconds"):
-        found += causes.immutable(f"metadata.{field}", new.get(field), old.get(field))
+    grace = "deletionGracePeriodSeconds"
+    found += causes.immutable(f"metadata.{grace}", new.get(grace), old.get(grace))
+    if new.get("deletionTimestamp") != old.get("deletionTimestamp"):
+        moment = new["deletionTimestamp"].replace("T", " ").replace("Z", " +0000 UTC")
+        told = f"Invalid value: {moment}: {causes.IMMUTABLE}"
+        found.append(Cause("metadata.deletionTimestamp", told))
     found += validate_labels(new.get("labels"), "metadata.labels")
     found += validate_annotations(new.get("annotations"), "metadata.annotations")
     found += _owners(new.get("ownerReferences") or [])

@@ -69,6 +69,11 @@ def dns_label(text: str) -> list[str]:
     return [*_too_long(text, 63), *_matching(text, _LABEL, told, "my-name", "123-abc")]
 
 
+def dns_label_of_host(text: str) -> list[str]:
+    """A label where dots are a likely mistake."""
+    return ["must not contain dots"] if "." in text else dns_label(text)
+
+
 def dns_subdomain(text: str) -> list[str]:
     """RFC 1123 subdomain: the names of most objects."""
     told = (

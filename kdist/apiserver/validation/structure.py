@@ -1,8 +1,8 @@
 """Conform an object to its schema: types checked, unknown fields pruned, values in the form that is stored.
 
-The stored form has no nulls, no empty optional lists, maps and strings, canonical quantities and UTC times, so
-that equal objects are equal bytes. A value of a wrong type is a BadRequest in the words of upstream's decoder;
-unknown fields are returned and judged by the caller.
+The stored form has no nulls, zero values where upstream writes them and only there (:class:`Schema` knows),
+canonical quantities and UTC times, so that equal objects are equal bytes. A value of a wrong type is a BadRequest
+in the words of upstream's decoder; unknown fields are returned and judged by the caller.
 """
 
 from __future__ import annotations
@@ -23,21 +23,15 @@ _Path = tuple[Any, str | int] | None
 _RANGES = {"int32": 2**31, "int64": 2**63}
 _SECONDS = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
 _MICROS = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z")
-_HAS_EMPTY = (str, list, dict)  # types whose empty value means absent; zero and false are values
-# Optional strings for which the empty string is a value of its own.
-_EMPTY_MEANS_SOMETHING = {
-    "apiGroup",
-    "appProtocol",
-    "deprecationWarning",
-    "holderIdentity",
-    "name",
-    "storageClassName",
-    "volumeAttributesClassName",
-}
+# What a field is written as that the client left out.
+_EMPTY = {"string": "", "quantity": "0", "integer": 0, "int-or-string": 0, "number": 0, "boolean": False}
 
 
-def conform(obj: dict[str, Any], schema: Schema) -> list[str]:
-    """Bring ``obj`` into its stored form, in place; the paths of the unknown fields that were pruned."""
+def conform(obj: dict[str, Any], schema: Schema, *, whole: bool = True) -> list[str]:
+    """Bring ``obj`` into its stored form, in place; the paths of the unknown fields that were pruned.
+
+    What is not a whole object (an apply patch) does not get the fields that are written when left out.
+    """
     unknown: list[str] = []
     if schema.document is not None:
         from kdist.apiserver.crd import shaping  # servers without custom resources do without
@@ -52,17 +46,18 @@ def conform(obj: dict[str, Any], schema: Schema) -> list[str]:
         pruned = shaping.conform(obj, schema, typed)
         return [*pruned, *unknown]
     if schema.kind != "any":
-        _object(obj, schema, None, _Walk(schema, unknown))
+        _object(obj, schema, None, _Walk(schema, unknown, whole=whole))
     return unknown
 
 
 class _Walk:
     """What one pass carries along."""
 
-    __slots__ = ("root", "unknown")
+    __slots__ = ("root", "unknown", "whole")
 
-    def __init__(self, root: Schema, unknown: list[str]) -> None:
+    def __init__(self, root: Schema, unknown: list[str], *, whole: bool = True) -> None:
         self.root = root
+        self.whole = whole
         self.unknown = unknown
 
 
@@ -85,18 +80,41 @@ def _object(value: Any, schema: Schema, path: _Path, walk: _Walk) -> Any:
         if child is None:
             walk.unknown.append(path_text((path, field)))
             dropped.append(field)
-        elif item is None or (
-            not item and type(item) in _HAS_EMPTY and not (child.kind == "object" or field in schema.required)
-        ):
-            if item is None or (child.kind != "any" and field not in _EMPTY_MEANS_SOMETHING):
-                dropped.append(field)
+        elif item is None:
+            dropped.append(field)
         elif child.kind != "string" or type(item) is not str or child.format:
             checked = _CHECKS[child.kind](item, child, (path, field), walk)
             if checked is not item:
                 value[field] = checked
+            if not checked and _is_left_out(checked, field, child, schema):
+                dropped.append(field)
+        elif not item and field not in schema.keeps:
+            dropped.append(field)
     for field in dropped:
         del value[field]
+    if schema.emits and walk.whole:
+        _emit(value, schema)
     return value
+
+
+def _is_left_out(item: Any, field: str, child: Schema, parent: Schema) -> bool:
+    """Whether an empty value is as good as none, and written as none."""
+    if type(item) in (bool, int, float):
+        return field in parent.drops
+    return child.kind not in ("object", "any") and field not in parent.keeps
+
+
+def _emit(value: dict[str, Any], schema: Schema) -> None:
+    """Write out what is written even when it was left out."""
+    for field in schema.emits:
+        if field not in value:
+            child = schema.properties[field]
+            if child.kind == "object":
+                nested: dict[str, Any] = {}
+                value[field] = nested
+                _emit(nested, child)
+            elif child.kind in _EMPTY:
+                value[field] = _EMPTY[child.kind]
 
 
 def _map(value: Any, schema: Schema, path: _Path, walk: _Walk) -> Any:

@@ -10,6 +10,7 @@ import pytest
 from kdist.api.errors import BadRequest, Conflict, Invalid, RequestEntityTooLarge
 from kdist.api.patch import apply, fieldset, managed, merge, strategic
 from kdist.api.patch import json as json_patch
+from kdist.api.schema import Schema
 from kdist.api.scheme import Scheme
 
 Obj = dict[str, Any]
@@ -229,13 +230,22 @@ def test_a_write_that_changes_nothing_leaves_the_managers_alone(scheme: Scheme) 
         ("v1", "Service", {"spec": {"ports": [{"port": 80, "protocol": "TCP"}], "clusterIPs": ["10.0.0.1"]}}),
     ],
 )
-def test_a_creator_owns_what_a_comparison_with_nothing_finds(
+def test_a_creator_owns_what_a_comparison_with_an_empty_object_finds(
     scheme: Scheme, api_version: str, kind: str, obj: Obj
 ) -> None:
     schema = scheme.schema(api_version, kind)
     assert schema is not None
-    compared = fieldset.encode(fieldset.compare({}, obj, schema).added)
+    compared = fieldset.encode(fieldset.compare({"metadata": {}, **_empty(schema)}, obj, schema).written)
     assert orjson.dumps(fieldset.tree(obj, schema)) == orjson.dumps(compared)
+
+
+def _empty(schema: Schema) -> Obj:
+    """An object of the type as it is when nothing is set."""
+    fields = {
+        name: schema.properties[name] for name in {*schema.emits, *schema.keeps} & schema.properties.keys()
+    }
+    written = {n: _empty(c) for n, c in fields.items() if c.kind == "object" and n in schema.emits}
+    return {**written, **{n: [] for n, c in fields.items() if c.kind == "array"}}
 
 
 @pytest.mark.parametrize(
