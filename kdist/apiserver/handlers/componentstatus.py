@@ -7,8 +7,10 @@ import asyncio
 from kdist.api.meta import Obj
 from kdist.apiserver import metrics
 from kdist.apiserver.call import Call
+from kdist.apiserver.handlers import selection
 from kdist.apiserver.handlers.read import list_object
 from kdist.storage.interface import StorageError
+from kdist.storage.watchcache import Entry
 
 _NAME = "etcd-0"
 
@@ -31,11 +33,17 @@ async def _statuses(call: Call) -> list[Obj]:
     ]
 
 
+def _entry(status: Obj) -> Entry:
+    """What selectors look at."""
+    return Entry("", b"", 0, {}, {"metadata.name": status["metadata"]["name"]})
+
+
 async def list_(call: Call) -> None:
     """Every component."""
     call.request.warn("v1 ComponentStatus is deprecated in v1.19+")
     metrics.DEPRECATED.at("", "v1", "componentstatuses", "", "").value = 1
-    statuses = await _statuses(call)
+    selected = selection.of(call)
+    statuses = [s for s in await _statuses(call) if selected.select([_entry(s)])]
     form = call.form
     metadata: Obj = {"resourceVersion": ""}
     listed = call.transform(statuses, form, metadata) if form.kind else list_object(call, statuses, metadata)

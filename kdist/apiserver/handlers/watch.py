@@ -100,9 +100,8 @@ class _Stream:
     def __init__(self, call: Call, cache: WatchCache, encode: Encode | None, selected: Selection) -> None:
         self._call, self._cache, self._encode, self._selected = call, cache, encode, selected
         self._bookmarks = call.request.flag("allowWatchBookmarks")
-        self._sent = max(
-            cache.revision, int(call.request.param("resourceVersion") or 0)
-        )  # the client has seen everything up to here
+        # The client has seen everything up to here, perhaps at a server that is ahead of this one.
+        self._sent = max(cache.revision, int(call.request.param("resourceVersion") or 0))
         self._push: Push | None = call.request.scope.get("extensions", {}).get("push")
         self._rounds = call.core.rounds
         self._watcher: Watcher | None = None

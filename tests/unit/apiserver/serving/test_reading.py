@@ -243,3 +243,10 @@ async def test_a_watch_that_wants_no_beginning_gets_none(maps: Api) -> None:
 async def test_a_table_watch_cannot_begin_with_marked_state(maps: Api) -> None:
     answer = await maps("GET", f"{CMS}?watch=1&allowWatchBookmarks=1", headers={"accept": TABLE})
     assert answer.status == 406
+
+
+async def test_component_statuses_are_selected_like_everything_else(api: Api) -> None:
+    path = "/api/v1/componentstatuses?fieldSelector="
+    assert names(await api("GET", f"{path}metadata.name=etcd-0")) == ["etcd-0"]
+    assert names(await api("GET", f"{path}metadata.name=other")) == []
+    assert (await api("GET", f"{path}foo=bar")).status == 400
