@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import json
 import shutil
 import socket
 import subprocess
@@ -14,6 +16,8 @@ import pytest
 
 from kdist.pki.issue import create_authority, issue
 from kdist.pki.plan import AuthoritySpec, LeafSpec
+from kdist.storage.encryption import EncryptedStorage
+from kdist.storage.encryption.configuration import API_VERSIONS, KIND, parse
 from kdist.storage.etcd import EtcdStorage
 from kdist.storage.interface import Storage, Unavailable
 from kdist.storage.memory import MemoryStorage
@@ -67,10 +71,13 @@ def etcd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Etcd]:
     process.wait(10)
 
 
-@pytest.fixture(params=["memory", "etcd", "etcd-tls"])
+@pytest.fixture(params=["memory", "encrypted", "etcd", "etcd-tls"])
 async def storage(request: pytest.FixtureRequest) -> AsyncIterator[Storage]:
+    backend: Storage
     if request.param == "memory":
-        backend: Storage = MemoryStorage()
+        backend = MemoryStorage()
+    elif request.param == "encrypted":
+        backend = _encrypted()
     else:
         backend = _client(request.getfixturevalue("etcd"), tls=request.param == "etcd-tls")
         await _answering(backend)
@@ -89,6 +96,14 @@ def _client(etcd: Etcd, *, tls: bool) -> Storage:
         cert_file=at / "client.crt",
         key_file=at / "client.key",
     )
+
+
+def _encrypted() -> Storage:
+    keys = [{"name": "k", "secret": base64.b64encode(b"k" * 32).decode()}]
+    rule = {"resources": ["*.*"], "providers": [{"aesgcm": {"keys": keys}}]}
+    document = {"apiVersion": API_VERSIONS[0], "kind": KIND, "resources": [rule]}
+    transformers = parse(json.dumps(document).encode())
+    return EncryptedStorage(MemoryStorage(), transformers, lambda key: ("", "things"), bytes)
 
 
 async def _answering(storage: Storage) -> None:
