@@ -17,6 +17,8 @@ _DECIMAL_SUFFIX = {exponent: suffix for suffix, exponent in _DECIMAL.items()}
 _BINARY_SUFFIX = {0: "", **{power: suffix for suffix, power in _BINARY.items()}}
 _NANO = Decimal("1e-9")
 _MAX = Decimal(2**63 - 1)
+_EXPONENT_DIGITS = 11  # of a signed 32-bit number
+_BEYOND_ALL = 40  # powers of ten between the finest and the largest quantity, and some
 
 
 class QuantityError(ValueError):
@@ -40,7 +42,7 @@ def _split(text: str) -> tuple[Decimal, Style]:
     with localcontext() as context:
         context.prec = 60
         if exponent:
-            number, style = number.scaleb(int(exponent[1:])), "DecimalExponent"
+            number, style = number.scaleb(_power(exponent[1:], len(digits))), "DecimalExponent"
         elif suffix in _BINARY:
             number, style = number * 1024 ** _BINARY[suffix], "BinarySI"
         else:
@@ -48,6 +50,14 @@ def _split(text: str) -> tuple[Decimal, Style]:
         number = max(-_MAX, min(_MAX, number))
         # Finer than nano rounds away from zero, so that asking for some never becomes none.
         return (number.quantize(_NANO, ROUND_UP) if number % _NANO else number), style
+
+
+def _power(text: str, digits: int) -> int:
+    """A decimal exponent, no larger than makes a difference to a number of so many digits. QuantityError."""
+    if len(text) > _EXPONENT_DIGITS:
+        raise QuantityError
+    limit = digits + _BEYOND_ALL
+    return max(-limit, min(limit, int(text)))
 
 
 def parse(text: Text) -> Decimal:

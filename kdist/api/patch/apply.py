@@ -6,7 +6,7 @@ from copy import deepcopy
 from typing import Any
 
 from kdist.api import meta
-from kdist.api.errors import BadRequest, Cause, Conflict
+from kdist.api.errors import BadRequest, Cause, Conflict, InternalError
 from kdist.api.meta import Obj
 from kdist.api.patch import fieldset, managed
 from kdist.api.patch.fieldset import Path, Paths
@@ -31,6 +31,7 @@ def apply(
     """
     if (wanted.get("metadata") or {}).get("managedFields"):
         raise BadRequest("metadata.managedFields must be nil")
+    _refuse_duplicates(wanted, schema, ())
     me = Manager(manager, "Apply", wanted.get("apiVersion", ""), subresource)
     managers = managed.read(live.get("metadata") or {})
     last = managers.pop(me, Entry(set(), ""))
@@ -51,6 +52,21 @@ def apply(
         managers[me].time = now or meta.now()
     managed.write(result.setdefault("metadata", {}), managers)
     return dict(result)
+
+
+def _refuse_duplicates(value: Any, schema: Schema, path: Path) -> None:
+    """Two items of one key cannot have owners. InternalError, as upstream answers."""
+    if not value or fieldset.is_atomic(schema):
+        return
+    seen: set[str] = set()
+    for element, item, child in fieldset.children(value, schema):
+        if element in seen:
+            place, key = fieldset.text(path), fieldset.text((element,))
+            raise InternalError(
+                f"failed to create typed patch object: {place}: duplicate entries for key {key}"
+            )
+        seen.add(element)
+        _refuse_duplicates(item, child, (*path, element))
 
 
 def _merge(live: Any, wanted: Any, schema: Schema) -> Any:

@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 import pytest
 
-from kdist.api.errors import BadRequest, Conflict, Invalid, RequestEntityTooLarge
+from kdist.api.errors import BadRequest, Conflict, InternalError, Invalid, RequestEntityTooLarge
 from kdist.api.patch import apply, fieldset, managed, merge, strategic
 from kdist.api.patch import json as json_patch
 from kdist.api.schema import Schema
@@ -276,3 +276,24 @@ def test_managed_fields_that_cannot_be_read_leave_the_stored_ones(entry: Obj) ->
     new = {**old, "metadata": {**old["metadata"], "managedFields": [{**whole, **entry}]}}
     managed.track_update(new, old, schema, "me", "", "now")
     assert new["metadata"]["managedFields"] == old["metadata"]["managedFields"]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "told"),
+    [
+        (
+            {"metadata": {"finalizers": ["a/b", "a/b"]}},
+            r'\.metadata\.finalizers: duplicate entries for key \[="a/b"\]',
+        ),
+        (
+            {"spec": {"containers": [{"name": "a"}, {"name": "a"}]}},
+            r'\.spec\.containers: duplicate entries for key \[name="a"\]',
+        ),
+    ],
+)
+def test_apply_refuses_items_of_one_key(wanted: Obj, told: str, pod: Obj) -> None:
+    schema = Scheme.load("1.32").schema("v1", "Pod")
+    assert schema is not None
+    for live in ({}, pod):
+        with pytest.raises(InternalError, match=told):
+            apply.apply(live, wanted, schema, manager="m")

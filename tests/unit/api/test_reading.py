@@ -30,6 +30,20 @@ def test_quantities_have_one_stored_form(written: str, stored: str, milli: int) 
     assert quantity.parse(stored) == quantity.parse(written)
 
 
+@pytest.mark.parametrize(
+    ("written", "stored"),
+    [
+        ("1e999", "9223372036854775807"),
+        ("1e2000000000", "9223372036854775807"),
+        ("1e-2000000000", "1e-9"),
+        ("9" * 5000, "9223372036854775807"),
+        ("0." + "0" * 3000 + "1e3001", "1"),
+    ],
+)
+def test_a_huge_exponent_is_no_trouble(written: str, stored: str) -> None:
+    assert quantity.canonical(written) == stored
+
+
 @pytest.mark.parametrize("text", ["", "1x", "Gi", "1.2.3", "1 Gi", "--1"])
 def test_text_that_is_no_quantity_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="regular expression"):
