@@ -20,9 +20,9 @@ class Cause:
 
 
 def _cause(cause: Cause) -> dict[str, str]:
-    """A metav1.StatusCause; one that concerns no single field has none."""
-    told = {"reason": cause.reason, "message": cause.message}
-    return {**told, "field": cause.field} if cause.field else told
+    """A metav1.StatusCause; what is empty is left out."""
+    told = {"reason": cause.reason, "message": cause.message, "field": cause.field}
+    return {key: value for key, value in told.items() if value}
 
 
 class ApiError(Exception):

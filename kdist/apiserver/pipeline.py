@@ -218,8 +218,13 @@ class Pipeline:
         if early and not act.applies:
             self._track(new, old, act.manager, subresource)
         review = self.review(act, "update", obj=new, old=old, subresource=subresource)
+        if subresource == "scale":  # what admission sees is the Scale, not the object that it is of
+            review.obj, review.old = self._strategy.scale(new), self._strategy.scale(old)
         await self._admission.admit(review)
-        new = review.body
+        if subresource == "scale":
+            self._strategy.apply_scale(new, review.body)
+        else:
+            new = review.body
         self._prepare_update(new, old, subresource)
         if not act.applies and not early:
             self._track(new, old, act.manager, subresource)

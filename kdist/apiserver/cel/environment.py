@@ -12,13 +12,15 @@ from collections.abc import Mapping
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from kdist.apiserver.cel import ast, declarations, literals, types, wording
+from kdist.apiserver.cel import ast, declarations, literals, regrouping, types, wording
 from kdist.apiserver.cel.ast import Ast
 from kdist.apiserver.cel.errors import CompileError
 from kdist.apiserver.cel.messages import Messages
 from kdist.apiserver.cel.planner import plan
 from kdist.apiserver.cel.program import Program
 from kdist.apiserver.cel.types import DeclType
+
+_TOO_DEEP = "recursion depth"
 
 if TYPE_CHECKING:
     from cel_expr_python import cel
@@ -50,6 +52,8 @@ class Environment:
         try:
             serialized = self._env.compile(expression).serialize()
         except RuntimeError as error:  # the library's only error
+            if _TOO_DEEP in str(error) and (balanced := regrouping.regrouped(expression)) != expression:
+                return self.check(balanced)
             told = self._messages.shown(wording.faults(str(error), expression))
             raise CompileError(f"compilation failed: {told}") from error
         checked = ast.decode(serialized)

@@ -256,6 +256,21 @@ def test_variable_is_known_to_be_used() -> None:
     assert not environment.compile("self >= 1").uses("oldSelf")
 
 
+@pytest.mark.parametrize(
+    ("expression", "result"),
+    [
+        ("+".join(["self.name"] * 50), "web" * 50),
+        ("'a: ' + " + " + ', ' + ".join(["string(1)"] * 40), "a: " + ", ".join(["1"] * 40)),
+        ("true ? " + " + ".join(["'a+\\'b'"] * 40) + " : 'b'", "a+'b" * 40),
+        ("-1 + " + "+".join(["2"] * 40), 79),
+        ("[" + " + ".join(["'x'"] * 40) + "] == [" + "+".join(["'xx'"] * 20) + "]", True),
+        ("self.?missing.orValue('') + " + "+".join(["'c'"] * 40), "c" * 40),
+    ],
+)
+def test_long_sums_are_not_too_deep(expression: str, result: Any) -> None:
+    assert ENVIRONMENT.compile(expression).evaluate({"self": OBJECT}) == result
+
+
 def test_deep_expression_is_refused() -> None:
     with pytest.raises(CompileError, match="recursion"):
         ENVIRONMENT.compile("(" * 300 + "1" + ")" * 300)
