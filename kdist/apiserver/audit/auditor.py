@@ -127,6 +127,7 @@ class Auditor:
         async with asyncio.TaskGroup() as tasks:
             for backend in self._backends:
                 tasks.create_task(backend.run(), name="audit")
+            await asyncio.Event().wait()  # most backends have nothing to do: to return would stop the server
 
     async def close(self) -> None:
         """Deliver what is buffered."""

@@ -64,7 +64,9 @@ class Upkeep:
     async def run(self) -> None:
         """Until cancelled."""
         rebalanced = maintained = time.monotonic()
-        while self.served:
+        if not self.served:
+            await asyncio.Event().wait()
+        while True:
             try:
                 async with asyncio.timeout(max(0.0, rebalanced + REBALANCE_SECONDS - time.monotonic())):
                     await self._changed.wait()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import pytest
 
 from kdist.api.errors import Unauthorized
 from kdist.apiserver.authn import LOOPBACK
-from kdist.apiserver.lifecycle import ApiServer
+from kdist.apiserver.lifecycle import ApiServer, serve
 from kdist.config.apiserver import ApiServerSettings
 
 Obj = dict[str, Any]
@@ -182,3 +183,32 @@ async def test_a_log_that_must_be_written_and_cannot_refuses_requests(tmp_path: 
     await server.start()
     assert await Audited(server, tmp_path / "none")("GET", f"{N}/pods") == 500
     await server.stop()
+
+
+async def test_a_server_that_records_goes_on_until_it_is_told_to_stop(tmp_path: Path) -> None:
+    (tmp_path / "policy.yaml").write_text(POLICY)
+    settings = ApiServerSettings(
+        storage="memory",
+        bind_address="127.0.0.1",
+        secure_port=0,
+        advertise_address="192.0.2.10",
+        shutdown_grace=0.1,
+        audit_policy_file=tmp_path / "policy.yaml",
+        audit_log_path=str(tmp_path / "audit.log"),
+    )
+    ready, stop = asyncio.Event(), asyncio.Event()
+    served = asyncio.create_task(serve(settings, ready=ready, stop=stop))
+    await ready.wait()
+    done, _ = await asyncio.wait([served], timeout=0.5)
+    assert not done
+    stop.set()
+    await served
+
+
+async def test_a_wrong_policy_stops_the_start(tmp_path: Path) -> None:
+    (tmp_path / "policy.yaml").write_text("kind: Policy")
+    settings = ApiServerSettings(
+        storage="memory", bind_address="127.0.0.1", secure_port=0, audit_policy_file=tmp_path / "policy.yaml"
+    )
+    with pytest.raises(ValueError, match="apiVersion, kind"):
+        await serve(settings)
