@@ -136,3 +136,77 @@ async def test_shutdown_ends_watches_on_open_connections(api: Api) -> None:
         await api.server.stop()
         assert (await reader.read()).endswith(b"0\r\n\r\n")
     writer.close()
+
+
+def _split(raw: bytes) -> list[tuple[bytes, bytes]]:
+    """(head, body) of every answer on a connection."""
+    answers = []
+    while raw:
+        head, _, raw = raw.partition(b"\r\n\r\n")
+        length = int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0])
+        answers.append((head, raw[:length]))
+        raw = raw[length:]
+    return answers
+
+
+async def test_requests_sent_at_once_are_answered_one_after_the_other(api: Api) -> None:
+    await api.make(f"{N}/configmaps", {"metadata": {"name": "first"}})
+    await api.make(f"{N}/configmaps", {"metadata": {"name": "second"}})
+    reader, writer = await connect(api)
+    writer.write(
+        f"GET {N}/configmaps/first HTTP/1.1\r\nHost: x\r\n\r\n"
+        f"GET {N}/configmaps/gone HTTP/1.1\r\nHost: x\r\n\r\n"
+        f"GET {N}/configmaps/second HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode()
+    )
+    first, gone, second = _split(await reader.read())
+    assert b'"name":"first"' in first[1]
+    assert gone[0].startswith(b"HTTP/1.1 404 Not Found")
+    assert b'"name":"second"' in second[1]
+    assert b"connection: close" in second[0]
+    writer.close()
+
+
+async def test_a_body_is_asked_for_when_the_client_waits_to_be_asked(api: Api) -> None:
+    reader, writer = await connect(api)
+    body = b'{"metadata":{"name":"slow"}}'
+    writer.write(
+        f"POST {N}/configmaps HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+        f"Expect: 100-continue\r\nConnection: close\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+    )
+    assert await reader.readuntil(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
+    writer.write(body[:10])
+    await writer.drain()
+    writer.write(body[10:])
+    assert (await reader.read()).startswith(b"HTTP/1.1 201 Created")
+    writer.close()
+
+
+async def test_an_old_client_gets_its_connection_closed(api: Api) -> None:
+    reader, writer = await connect(api)
+    writer.write(b"GET /livez HTTP/1.0\r\n\r\n")
+    [(head, body)] = _split(await reader.read())
+    assert body == b"ok"
+    assert b"connection: close" in head
+    writer.close()
+
+
+async def test_what_is_no_http_is_refused(api: Api) -> None:
+    reader, writer = await connect(api)
+    writer.write(b"\x00\x01nonsense\r\n\r\n")
+    assert (await reader.read()).startswith(b"HTTP/1.1 400 Bad Request")
+    writer.close()
+
+
+async def test_a_client_that_leaves_in_the_middle_of_a_list_harms_nobody(api: Api) -> None:
+    for number in range(40):
+        obj = {"metadata": {"name": f"big-{number}"}, "data": {"x": "y" * 200_000}}
+        await api.make(f"{N}/configmaps", obj)
+    reader, writer = await connect(api)
+    writer.write(f"GET {N}/configmaps HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+    await reader.readuntil(b"\r\n\r\n")
+    writer.transport.abort()
+    reader, writer = await connect(api)
+    writer.write(f"GET {N}/configmaps HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
+    [(_, body)] = _split(await reader.read())
+    assert len(body) > 40 * 200_000
+    writer.close()
