@@ -7,7 +7,6 @@ from kdist.api.errors import Cause
 from kdist.api.meta import Obj
 from kdist.apiserver.registry.base import Strategy
 from kdist.apiserver.registry.labelselectors import check_label_selector
-from kdist.apiserver.registry.podspec import fill
 from kdist.apiserver.validation import causes, names
 
 _RBAC = "rbac.authorization.k8s.io"
@@ -59,11 +58,10 @@ class RoleBindingStrategy(Strategy):
 
     def default(self, obj: Obj) -> None:
         """API groups that follow from the kinds."""
-        if reference := obj.get("roleRef"):
-            fill(reference, apiGroup=_RBAC)
-        for subject in obj.get("subjects") or ():
-            if subject.get("kind") in ("User", "Group"):
-                fill(subject, apiGroup=_RBAC)
+        referring = [obj["roleRef"]] if obj.get("roleRef") else []
+        referring += [s for s in obj.get("subjects") or () if s.get("kind") in ("User", "Group")]
+        for reference in referring:  # Go clients send an empty group where they mean none
+            reference["apiGroup"] = reference.get("apiGroup") or _RBAC
 
     def check(self, obj: Obj) -> list[Cause]:
         """The role and the subjects are of known kinds."""

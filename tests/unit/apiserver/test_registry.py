@@ -245,3 +245,21 @@ def test_every_resource_has_rules_and_columns(scheme: Scheme) -> None:
         assert strategy.fields(obj)["metadata.name"] == "x"
         table = tables.render(resource, [obj])
         assert len(table["rows"][0]["cells"]) == len(table["columnDefinitions"])
+
+
+@pytest.mark.parametrize("group", [{}, {"apiGroup": ""}])
+def test_empty_group_of_a_role_reference_is_rbacs(scheme: Scheme, group: Obj) -> None:
+    """Go clients send an empty text where they leave the group out."""
+    binding = {
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": "RoleBinding",
+        "metadata": {"name": "b"},
+        "roleRef": {"kind": "Role", "name": "r", **group},
+        "subjects": [
+            {"kind": "User", "name": "u", **group},
+            {"kind": "ServiceAccount", "name": "s", **group},
+        ],
+    }
+    made = _created(scheme, binding)
+    assert made["roleRef"]["apiGroup"] == made["subjects"][0]["apiGroup"] == "rbac.authorization.k8s.io"
+    assert _strategy(scheme, binding["apiVersion"], "RoleBinding").check(made) == []
