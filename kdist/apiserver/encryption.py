@@ -74,7 +74,7 @@ async def keep_current(hub: Hub, settings: ApiServerSettings) -> None:
             continue
         seen = now
         try:
-            storage.transformers = load(path)
+            storage.use(load(path))
         except ConfigurationError as error:
             metrics.ENCRYPTION_RELOADS.at("failure").value += 1
             _log.error("the changed encryption configuration is not used", error=str(error))

@@ -219,9 +219,10 @@ class Store:
 
     async def is_outdated(self, namespace: str, name: str) -> bool:
         """Whether an object should be written anew without a change: its encryption is not today's."""
-        if not isinstance(self.hub.storage, EncryptedStorage):
+        backend, key = self.hub.storage, self.key(namespace, name)
+        if not isinstance(backend, EncryptedStorage) or not backend.covers(key):
             return False
-        stored = await self.hub.storage.get(self.key(namespace, name))
+        stored = await backend.get(key)
         return stored is not None and stored.outdated
 
     # ----- writing

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import replace
 
 from kdist.storage.encryption.ciphers import Undecipherable
-from kdist.storage.encryption.transformers import Plain, Transformer, Transformers
+from kdist.storage.encryption.transformers import IDENTITY, Plain, Transformer, Transformers
 from kdist.storage.interface import Event, KeyValue, Mismatch, Page, Storage
 
 # The resource of a storage key, None for keys that are no objects of the API.
@@ -18,6 +18,7 @@ ResourceOf = Callable[[str], "tuple[str, str] | None"]
 # A value in another encoding as the JSON it stands for. Raises ValueError.
 Decode = Callable[[bytes], bytes]
 OTHER_ENCODING = b"k8s\x00"
+KNOWN_PATHS = 10_000
 
 
 class EncryptedStorage:
@@ -30,11 +31,30 @@ class EncryptedStorage:
         self, inner: Storage, transformers: Transformers, resource_of: ResourceOf, decode: Decode
     ) -> None:
         self._inner, self._resource_of, self._decode = inner, resource_of, decode
-        self.transformers = transformers
+        self._transformers = transformers
+        # What holds below a path (a resource, or its namespace): every event of every resource asks.
+        self._known: dict[str, Transformer | None] = {}
+
+    def use(self, transformers: Transformers) -> None:
+        """Write and read by these from now on."""
+        self._transformers = transformers
+        self._known.clear()
+
+    def covers(self, key: str) -> bool:
+        """Whether a rule speaks of the key's resource, so that its value may be outdated."""
+        return self._transformer(key) not in (None, IDENTITY)
 
     def _transformer(self, key: str) -> Transformer | None:
-        resource = self._resource_of(key)
-        return self.transformers.of(*resource) if resource is not None else None
+        path = key.rpartition("/")[0]
+        try:
+            return self._known[path]
+        except KeyError:
+            resource = self._resource_of(key)
+            found = self._transformers.of(*resource) if resource is not None else None
+            if len(self._known) >= KNOWN_PATHS:
+                self._known.clear()
+            self._known[path] = found
+            return found
 
     def _write(self, key: str, value: bytes) -> bytes:
         transformer = self._transformer(key)
@@ -61,7 +81,7 @@ class EncryptedStorage:
         return replace(stored, value=plain.value, outdated=plain.outdated)
 
     def _event(self, event: Event) -> Event:
-        if event.value is None:
+        if event.value is None or (event.value[:1] == b"{" and not self.covers(event.key)):
             return event
         try:
             return replace(event, value=self._plain(event.key, event.value).value)

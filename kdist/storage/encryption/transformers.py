@@ -112,7 +112,8 @@ def _all(failures: Sequence[Undecipherable]) -> Undecipherable | None:
     return Undecipherable("[" + ", ".join(dict.fromkeys(str(f) for f in failures)) + "]")
 
 
-_IDENTITY = Transformer([Identity()])
+#: What holds where no rule speaks of a resource.
+IDENTITY = Transformer([Identity()])
 
 
 class Transformers:
@@ -127,4 +128,4 @@ class Transformers:
             found = self._rules.get(wanted)
             if found is not None:
                 return found
-        return _IDENTITY
+        return IDENTITY

@@ -230,7 +230,7 @@ async def test_a_key_that_comes_later_mends_the_cache(broken: tuple[Hub, Encrypt
     hub, known = broken
     hub._started.set()
     cache = await hub.cache("/registry/secrets/", lambda _: {})
-    known.transformers = configuration(keyed("secretbox", "n", "o"), IDENTITY)
+    known.use(configuration(keyed("secretbox", "n", "o"), IDENTITY))
     await encryption._mend(hub)
     assert not cache.broken
     assert [orjson.loads(e.body)["data"]["a"] for e in cache.entries()] == ["old", "new"]
