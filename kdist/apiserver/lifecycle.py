@@ -89,6 +89,7 @@ class ApiServer:
         listener: socket.socket | None = None,
     ) -> None:
         self._settings = settings
+        auditor = open_auditor(settings)  # first: a wrong policy leaves nothing behind
         self._listener = listener or bind(settings.bind_address, settings.secure_port)
         self.port: int = self._listener.getsockname()[1]
         self.address = advertised_address(settings)
@@ -112,7 +113,7 @@ class ApiServer:
         self._bootstrapped = False
         self._masters: Masters | None = None
         self._tasks: list[asyncio.Task[None]] = []
-        self.core.auditor = open_auditor(settings)
+        self.core.auditor = auditor
         self._server = self._http_server()
 
     @property
