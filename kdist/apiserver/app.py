@@ -86,6 +86,7 @@ class Application:
                 method=request.method,
                 path=request.path,
                 audit=request.audit_id,
+                **slowness.trace(request),
             )
             started.panicked = True
             text = f"Internal error occurred: {type(error).__name__}"

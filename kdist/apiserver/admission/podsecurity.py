@@ -50,7 +50,9 @@ class PodSecurity(Plugin):
             if request.old is None or _is_significant(request.body, request.old):
                 _judge_pod(request, await self._policy(request.namespace))
         elif template := meta.get(request.body, _TEMPLATES[request.target]):
-            _warn(request, template, (await self._policy(request.namespace)).warn)
+            wanted = await self._policy(request.namespace)
+            _record(request, template, wanted.audit)
+            _warn(request, template, wanted.warn)
 
     async def _policy(self, namespace: str) -> Policy:
         found = self._reader.get(NAMESPACES, None, namespace)
@@ -94,6 +96,8 @@ def _some(names: list[str]) -> str:
 
 
 def _judge_pod(request: Request, wanted: Policy) -> None:
+    request.annotate("pod-security.kubernetes.io/enforce-policy", str(wanted.enforce))
+    _record(request, request.body, wanted.audit)
     if findings := evaluate(request.body, wanted.enforce):
         raise request.forbidden(f'violates PodSecurity "{wanted.enforce}": {told(findings)}')
     _warn(request, request.body, wanted.warn)
@@ -102,6 +106,12 @@ def _judge_pod(request: Request, wanted: Policy) -> None:
 def _warn(request: Request, pod: Obj, standard: Standard) -> None:
     if findings := evaluate(pod, standard):
         request.warn(f'would violate PodSecurity "{standard}": {told(findings)}')
+
+
+def _record(request: Request, pod: Obj, standard: Standard) -> None:
+    if standard.level != "privileged" and (findings := evaluate(pod, standard)):
+        told_of = f'would violate PodSecurity "{standard}": {told(findings)}'
+        request.annotate("pod-security.kubernetes.io/audit-violations", told_of)
 
 
 def _is_significant(new: Obj, old: Obj) -> bool:

@@ -185,6 +185,18 @@ async def test_a_log_that_must_be_written_and_cannot_refuses_requests(tmp_path: 
     await server.stop()
 
 
+async def test_pod_security_tells_the_audit_what_a_stricter_standard_would_refuse(audited: Audited) -> None:
+    labels = {"pod-security.kubernetes.io/audit": "restricted"}
+    await audited("POST", "/api/v1/namespaces", {"metadata": {"name": "x", "labels": labels}})
+    await audited("POST", "/api/v1/namespaces/x/serviceaccounts", {"metadata": {"name": "default"}})
+    pod = {"metadata": {"name": "p"}, "spec": {"containers": [{"name": "c", "image": "i"}]}}
+    assert await audited("POST", "/api/v1/namespaces/x/pods", pod) == 201
+    annotations = audited.events()[-1]["annotations"]
+    assert annotations["pod-security.kubernetes.io/enforce-policy"] == "privileged:latest"
+    violations = annotations["pod-security.kubernetes.io/audit-violations"]
+    assert violations.startswith('would violate PodSecurity "restricted:latest": allowPrivilegeEscalation')
+
+
 async def test_a_server_that_records_goes_on_until_it_is_told_to_stop(tmp_path: Path) -> None:
     (tmp_path / "policy.yaml").write_text(POLICY)
     settings = ApiServerSettings(
