@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from kdist.apiserver.handlers.rounds import SLICE_SECONDS, Rounds
+from kdist.apiserver.handlers.rounds import PAUSE_SHARE, SLICE_SECONDS, Rounds
 
 
 class Loop:
@@ -40,14 +40,14 @@ def test_the_first_to_speak_do_so_in_the_next_turn() -> None:
     assert not loop.planned
 
 
-def test_a_round_is_followed_by_a_pause_of_its_length() -> None:
+def test_a_round_is_followed_by_a_pause_that_grows_with_it() -> None:
     loop, heard = Loop(), []
     rounds = Rounds(lambda: loop.now, loop.later)
     rounds.add(Watch(loop, heard, "slow", 0.003))
     loop.turn()
     rounds.add(Watch(loop, heard, "next"))
     loop.turn()
-    assert heard == [("slow", 0.0), ("next", 0.006)]
+    assert heard == [("slow", 0.0), ("next", 0.003 * (1 + PAUSE_SHARE))]
 
 
 def test_a_long_round_lets_others_have_the_loop_in_between() -> None:
@@ -62,4 +62,4 @@ def test_a_long_round_lets_others_have_the_loop_in_between() -> None:
     loop.turn()
     assert [name for name, _ in heard] == ["a", "b", "c"]
     loop.turn()
-    assert heard[-1] == ("late", 6 * SLICE_SECONDS)
+    assert heard[-1] == ("late", 3 * SLICE_SECONDS * (1 + PAUSE_SHARE))
