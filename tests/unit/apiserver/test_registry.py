@@ -257,7 +257,7 @@ def test_empty_group_of_a_role_reference_is_rbacs(scheme: Scheme, group: Obj) ->
         "roleRef": {"kind": "Role", "name": "r", **group},
         "subjects": [
             {"kind": "User", "name": "u", **group},
-            {"kind": "ServiceAccount", "name": "s", **group},
+            {"kind": "ServiceAccount", "namespace": "n", "name": "s", **group},
         ],
     }
     made = _created(scheme, binding)
