@@ -24,7 +24,7 @@ from kdist.apiserver.core import Core
 from kdist.apiserver.request import ClientGone, Message, Receive, Request, Scope, Send
 from kdist.apiserver.requestinfo import RequestInfo
 from kdist.storage.interface import Unreadable
-from kdist.telemetry import log
+from kdist.telemetry import log, tracing
 
 _log = log.get(__name__)
 App = Callable[[Any, Any, Any], Awaitable[None]]  # any ASGI application
@@ -55,6 +55,8 @@ class Application:
         info = request.info
         if info.plural:
             request.resource = self._core.scheme.by_path(info.group, info.version, info.plural)
+        if traceparent := request.header(b"traceparent"):
+            tracing.current.set(traceparent)
         answer = _Answer(send, request, self._core.auditor)
         series = _series(request)
         begun = request.begun = time.monotonic()

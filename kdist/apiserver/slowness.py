@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from kdist.apiserver.request import Request
-from kdist.telemetry import log
+from kdist.telemetry import log, tracing
 
 _log = log.get(__name__)
 LOGGED_SECONDS = 0.5
@@ -64,7 +64,4 @@ def steps(request: Request, took: float) -> str:
 
 def trace(request: Request) -> dict[str, str]:
     """The ids of a W3C trace context that came with the request; empty without one, or with a broken one."""
-    parts = request.header(b"traceparent").split("-")
-    if len(parts) < 4 or [len(part) for part in parts[:4]] != [2, 32, 16, 2]:
-        return {}
-    return {"trace": parts[1], "span": parts[2]}
+    return tracing.ids(request.header(b"traceparent"))

@@ -9,6 +9,7 @@ write, the whole memory once more), which pays only where cores would be idle (d
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import socket
 import tempfile
@@ -53,9 +54,13 @@ class Supervisor:
         """Keep the workers running until a signal; the exit code."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._stop)
-        with tempfile.TemporaryDirectory(prefix="kdist-apiserver-") as directory:
-            os.environ[peers.DIRECTORY] = directory
+        directory, parent = tempfile.mkdtemp(prefix="kdist-apiserver-"), os.getpid()
+        os.environ[peers.DIRECTORY] = directory
+        try:
             return self._supervise()
+        finally:
+            if os.getpid() == parent:  # a worker that fails comes by here, too
+                shutil.rmtree(directory, ignore_errors=True)
 
     def _supervise(self) -> int:
         for _ in range(self._settings.workers):

@@ -14,6 +14,7 @@ from kdist.api.kinds import ENDPOINTS, SERVICES
 from kdist.apiserver.admission.webhooks.configuration import ServiceReference
 from kdist.apiserver.ports import Obj, Reader
 from kdist.apiserver.streaming.location import Location
+from kdist.telemetry import tracing
 
 if TYPE_CHECKING:
     import aiohttp
@@ -127,7 +128,7 @@ class WebhookClient:
         from yarl import URL
 
         url, server_name = self._target(hook)
-        headers = {"Content-Type": "application/json", "Accept": "application/json"}
+        headers = {"Content-Type": "application/json", "Accept": "application/json", **tracing.outgoing()}
         if server_name:
             headers["Host"] = server_name
         try:
