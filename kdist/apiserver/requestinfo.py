@@ -40,6 +40,7 @@ class RequestInfo(NamedTuple):
     name: str = ""
     tail: str = ""
     name_in_path: bool = False  # as opposed to one from a field selector
+    deeper: bool = False  # the path goes on below the subresource: only other servers have such
 
     @property
     def is_resource(self) -> bool:
@@ -97,8 +98,6 @@ def parse(method: str, path: str, query: Query) -> RequestInfo:
         return plain
     plural, name = rest[0], rest[1] if len(rest) > 1 else ""
     subresource = rest[2] if len(rest) > 2 else ""
-    if len(rest) > 3 and subresource not in _PROXIED:
-        return plain
     return RequestInfo(
         verb=_verb(method, name, watch, query),
         path=path,
@@ -110,6 +109,7 @@ def parse(method: str, path: str, query: Query) -> RequestInfo:
         name=name or _selected_name(method, query),
         tail=_tail(path, subresource),
         name_in_path=bool(name),
+        deeper=len(rest) > 3 and subresource not in _PROXIED,
     )
 
 

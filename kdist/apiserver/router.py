@@ -29,7 +29,7 @@ _VIEW: dict[str, Handler] = {"get": read.get, "update": write.update, "patch": w
 
 def route(resource: Resource, info: RequestInfo) -> Handler | None:
     """The handler; None when there is no such path. MethodNotAllowed when the path has no such verb."""
-    if not resource.namespaced and info.namespace and info.plural != "namespaces":
+    if info.deeper or (not resource.namespaced and info.namespace and info.plural != "namespaces"):
         return None
     if resource.namespaced and not info.namespace:
         if info.name_in_path:

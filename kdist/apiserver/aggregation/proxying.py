@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from kdist.api.errors import ServiceUnavailable
+from kdist.api.errors import BadRequest, ServiceUnavailable
 from kdist.apiserver import answers
 from kdist.apiserver.aggregation.backends import Backend
 from kdist.apiserver.authn.user import User
@@ -31,17 +31,21 @@ _IDENTITY = (
     "impersonate-",
     "authorization",
 )
+_DOTS = frozenset({".", ".."})
 UNAVAILABLE = b"service unavailable\n"
 
 
 def backend_for(known: dict[tuple[str, str], Backend], info: RequestInfo) -> Backend | None:
-    """The backend that a request is for: of its resource, or of the group and version that its path begins with."""
+    """The backend that a request is for: of its resource, or of the group and version that its path names.
+
+    Other paths below a group are nobody's: they were not authorized as what a backend might take them for.
+    """
     if info.is_resource:
         return known.get((info.group, info.version))
     match info.path.strip("/").split("/"):
-        case ["apis", group, version, *_]:
+        case ["apis", group, version]:
             return known.get((group, version))
-        case ["api", version, *_]:
+        case ["api", version]:
             return known.get(("", version))
         case ["openapi", "v3", "apis", group, version]:
             return known.get((group, version))
@@ -50,6 +54,8 @@ def backend_for(known: dict[tuple[str, str], Backend], info: RequestInfo) -> Bac
 
 async def proxy(core: Core, request: Request, send: Send, backend: Backend) -> None:
     """Answer with what the backend answers; 503 when it cannot be reached."""
+    if _DOTS.intersection(request.path.split("/")):
+        raise BadRequest("the path must not have dots for segments")  # a backend may take it for another path
     if not backend.available:
         await _unavailable(request, send)
         return

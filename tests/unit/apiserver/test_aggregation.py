@@ -71,6 +71,8 @@ def test_a_backend_knows_its_server() -> None:
         ("/apis/a.com/v1/things", True),
         ("/apis/a.com/v1/namespaces/x/things/y/z", True),
         ("/openapi/v3/apis/a.com/v1", True),
+        ("/apis/a.com/v1/namespaces/x/things/y/z/deeper/still", True),
+        ("/apis/a.com/v1//things", False),
         ("/apis/a.com", False),
         ("/apis/a.com/v2/things", False),
         ("/apis/apps/v1/deployments", False),
@@ -81,6 +83,12 @@ def test_a_backend_knows_its_server() -> None:
 def test_a_backend_answers_for_its_group_and_version(path: str, answered: bool) -> None:
     found = backend_for(_known(_api_service("a.com")), requestinfo.parse("GET", path, {}))
     assert (found is not None) is answered
+
+
+def test_a_path_below_a_subresource_is_authorized_as_the_subresource() -> None:
+    info = requestinfo.parse("GET", "/apis/a.com/v1/namespaces/x/things/y/z/deeper", {})
+    assert (info.namespace, info.plural, info.name, info.subresource) == ("x", "things", "y", "z")
+    assert info.is_resource and info.deeper
 
 
 def test_a_user_is_told_by_headers_that_cannot_be_broken_out_of() -> None:
