@@ -17,6 +17,7 @@ from kdist.apiserver.registry import (
     policies,
     rbac,
     services,
+    storagecapacity,
     volumes,
     workloads,
 )
@@ -78,6 +79,7 @@ _STRATEGIES: dict[tuple[str, str], type[Strategy]] = {
     (_RBAC, "roles"): rbac.RoleStrategy,
     (_STORAGE, "csidrivers"): volumes.CSIDriverStrategy,
     (_STORAGE, "csinodes"): volumes.CSINodeStrategy,
+    (_STORAGE, "csistoragecapacities"): storagecapacity.CSIStorageCapacityStrategy,
     (_STORAGE, "storageclasses"): volumes.StorageClassStrategy,
     (_STORAGE, "volumeattachments"): volumes.VolumeAttachmentStrategy,
 }

@@ -103,4 +103,30 @@ def _is_json(encoded: str) -> bool:
 
 
 class ServiceAccountStrategy(Strategy):
-    """ServiceAccounts."""
+    """ServiceAccounts: of their secrets only the names count."""
+
+    def prepare_create(self, obj: Obj) -> None:
+        """References to secrets are names."""
+        super().prepare_create(obj)
+        _only_names(obj)
+
+    def prepare_update(self, new: Obj, old: Obj) -> None:
+        """References to secrets are names."""
+        super().prepare_update(new, old)
+        _only_names(new)
+
+    def warnings(self, obj: Obj, old: Obj | None = None) -> list[str]:
+        """The annotation that has had its day, where it is new."""
+        have, had = meta.annotations(obj), meta.annotations(old or {"metadata": {}})
+        if _MOUNTABLE not in have or _MOUNTABLE in had:
+            return []
+        instead = "prefer separate namespaces to isolate access to mounted secrets"
+        return [f"metadata.annotations[{_MOUNTABLE}]: deprecated in v1.32+; {instead}"]
+
+
+_MOUNTABLE = "kubernetes.io/enforce-mountable-secrets"
+
+
+def _only_names(account: Obj) -> None:
+    if secrets := account.get("secrets"):
+        account["secrets"] = [{key: s[key] for key in ("name",) if key in s} for s in secrets]

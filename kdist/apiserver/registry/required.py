@@ -19,6 +19,7 @@ _NOT_ASKED = {
     ("HTTPHeader", "value"),
     ("PreferredSchedulingTerm", "preference"),
     ("Sysctl", "value"),
+    ("TokenRequest", "audience"),
 }
 
 
@@ -32,8 +33,11 @@ def missing(obj: dict[str, Any], schema: Schema) -> list[Cause]:
 def _object(value: dict[str, Any], schema: Schema, path: str, found: list[Cause]) -> None:
     prefix = f"{path}." if path else ""
     for field in schema.required:
-        if value.get(field) not in _NOTHING or (schema.short_name, field) in _NOT_ASKED:
+        have = value.get(field)
+        if have not in _NOTHING or (schema.short_name, field) in _NOT_ASKED:
             continue
+        if have == {} and schema.properties[field].kind == "object":
+            continue  # judged by what it requires itself, below
         if path or field not in _SKIPPED:
             _absent(schema.properties[field], f"{prefix}{field}", field, found)
     for field, item in value.items():

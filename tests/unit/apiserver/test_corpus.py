@@ -23,9 +23,15 @@ _CASES = all_cases()
 
 
 class _Everybody:
-    """Authenticates every request as the administrator."""
+    """Authenticates every request as the administrator; the rest is the server's own authenticator's."""
 
-    def authenticate(self, scope: dict[str, Any], headers: Any = None) -> User:
+    def __init__(self, real: Any) -> None:
+        self._real = real
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._real, name)
+
+    async def authenticate(self, scope: dict[str, Any], headers: Any = None) -> User:
         return _ADMIN
 
 
@@ -79,7 +85,7 @@ async def transport() -> AsyncIterator[_InProcess]:
         shutdown_grace=0.1,
     )
     server = ApiServer(settings)
-    server.core.authenticator = _Everybody()  # type: ignore[assignment]
+    server.core.authenticator = _Everybody(server.core.authenticator)  # type: ignore[assignment]
     await server.start()
     yield _InProcess(server)
     await server.stop()
