@@ -7,10 +7,11 @@ from typing import ClassVar
 from kdist.api import meta
 from kdist.api.errors import Cause
 from kdist.api.meta import Obj
+from kdist.apiserver.registry import flowcontrol
 from kdist.apiserver.registry.base import USERS_METADATA, Strategy
 from kdist.apiserver.registry.labelselectors import check_label_selector
 from kdist.apiserver.registry.podspec import fill
-from kdist.apiserver.registry.workloads import check_int_or_percent, not_negative
+from kdist.apiserver.registry.workloads import check_int_or_percent
 from kdist.apiserver.validation import causes
 
 
@@ -130,11 +131,8 @@ class FlowSchemaStrategy(Strategy):
         fill(obj.setdefault("spec", {}), matchingPrecedence=1000)
 
     def check(self, obj: Obj) -> list[Cause]:
-        """The order starts at one."""
-        value = meta.get(obj, "spec.matchingPrecedence", 0)
-        if 1 <= value <= 10000:
-            return []
-        return [causes.invalid("spec.matchingPrecedence", value, "must be a value between 1 and 10000")]
+        """See :mod:`kdist.apiserver.registry.flowcontrol`."""
+        return list(flowcontrol.schema_causes(obj))
 
 
 class PriorityLevelStrategy(Strategy):
@@ -155,9 +153,5 @@ class PriorityLevelStrategy(Strategy):
                 fill(queuing, queues=64, handSize=8, queueLengthLimit=50)
 
     def check(self, obj: Obj) -> list[Cause]:
-        """The type is known."""
-        kind, supported = meta.get(obj, "spec.type", ""), ("Exempt", "Limited")
-        found = not_negative(
-            obj.get("spec") or {}, "nominalConcurrencyShares", "spec.nominalConcurrencyShares"
-        )
-        return found if kind in supported else [*found, causes.not_supported("spec.type", kind, supported)]
+        """See :mod:`kdist.apiserver.registry.flowcontrol`."""
+        return list(flowcontrol.level_causes(obj))

@@ -1,0 +1,119 @@
+"""What flow control objects must be: checks of FlowSchemas and PriorityLevelConfigurations, in upstream's words."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+from kdist.api import meta
+from kdist.api.errors import Cause
+from kdist.api.meta import Obj
+from kdist.apiserver.validation import causes
+
+MAX_QUEUES = 10_000_000
+HASH_BITS = 60  # of a flow's hash that dealing a hand may use up
+_TYPES, _RESPONSES = ("Exempt", "Limited"), ("Queue", "Reject")
+_METHODS = ("ByNamespace", "ByUser")
+
+
+def schema_causes(obj: Obj) -> Iterator[Cause]:
+    """What is wrong with a FlowSchema."""
+    spec, field = obj.get("spec") or {}, "spec.matchingPrecedence"
+    precedence = spec.get("matchingPrecedence", 0)
+    if precedence <= 0:
+        yield causes.invalid(field, precedence, "must be a positive value")
+    if precedence > 10000:
+        yield causes.invalid(field, precedence, "must not be greater than 10000")
+    if precedence == 1 and meta.name(obj) != "exempt":
+        told = "only the schema named 'exempt' may have matchingPrecedence 1"
+        yield causes.invalid(field, precedence, told)
+    method = spec.get("distinguisherMethod")
+    if method is not None and method.get("type") not in _METHODS:
+        yield causes.not_supported("spec.distinguisherMethod.type", method.get("type", ""), _METHODS)
+    if not meta.get(spec, "priorityLevelConfiguration.name", ""):
+        yield causes.required("spec.priorityLevelConfiguration.name", "must reference a priority level")
+    for number, rule in enumerate(spec.get("rules") or ()):
+        yield from _rule_causes(rule, f"spec.rules[{number}]")
+
+
+def _rule_causes(rule: Obj, at: str) -> Iterator[Cause]:
+    if not rule.get("subjects"):
+        yield causes.required(f"{at}.subjects", "subjects must contain at least one value")
+    if not rule.get("resourceRules") and not rule.get("nonResourceRules"):
+        yield causes.required(at, "at least one of resourceRules and nonResourceRules has to be non-empty")
+    for number, resources in enumerate(rule.get("resourceRules") or ()):
+        if not resources.get("namespaces") and not resources.get("clusterScope"):
+            yield causes.required(
+                f"{at}.resourceRules[{number}].namespaces",
+                "resource rules that are not cluster scoped must supply at least one namespace",
+            )
+
+
+def level_causes(obj: Obj) -> Iterator[Cause]:
+    """What is wrong with a PriorityLevelConfiguration."""
+    spec = obj.get("spec") or {}
+    kind, limited, exempt = spec.get("type", ""), spec.get("limited"), spec.get("exempt")
+    if (meta.name(obj) == "exempt") != (kind == "Exempt"):
+        yield causes.invalid("spec.type", kind, "type must be 'Exempt' if and only if name is 'exempt'")
+    if kind not in _TYPES:
+        yield causes.not_supported("spec.type", kind, _TYPES)
+    elif kind == "Exempt":
+        if limited is not None:
+            yield causes.forbidden("spec.limited", "must be nil if the type is not Limited")
+        yield from _share_causes(exempt or {}, "spec.exempt")
+    else:
+        if exempt is not None:
+            yield causes.forbidden("spec.exempt", "must be nil if the type is Limited")
+        if limited is None:
+            yield causes.required("spec.limited", "must not be empty when type is Limited")
+        else:
+            yield from _share_causes(limited, "spec.limited")
+            yield from _response_causes(limited.get("limitResponse") or {}, "spec.limited.limitResponse")
+
+
+def _share_causes(shares: Obj, at: str) -> Iterator[Cause]:
+    nominal, lendable = shares.get("nominalConcurrencyShares") or 0, shares.get("lendablePercent") or 0
+    borrowing = shares.get("borrowingLimitPercent")
+    if nominal < 0:
+        yield causes.invalid(f"{at}.nominalConcurrencyShares", nominal, "must be a non-negative integer")
+    if not 0 <= lendable <= 100:
+        yield causes.invalid(f"{at}.lendablePercent", lendable, "must be between 0 and 100, inclusive")
+    if borrowing is not None and borrowing < 0:
+        told = "if specified, must be a non-negative integer"
+        yield causes.invalid(f"{at}.borrowingLimitPercent", borrowing, told)
+
+
+def _response_causes(response: Obj, at: str) -> Iterator[Cause]:
+    kind, queuing = response.get("type", ""), response.get("queuing")
+    if kind not in _RESPONSES:
+        yield causes.not_supported(f"{at}.type", kind, _RESPONSES)
+    elif kind == "Reject":
+        if queuing is not None:
+            told = "must be nil if limited.limitResponse.type is not Limited"
+            yield causes.forbidden(f"{at}.queuing", told)
+    elif queuing is None:
+        told = "must not be empty if limited.limitResponse.type is Limited"
+        yield causes.required(f"{at}.queuing", told)
+    else:
+        yield from _queuing_causes(queuing, f"{at}.queuing")
+
+
+def _queuing_causes(queuing: Obj, at: str) -> Iterator[Cause]:
+    length, queues, hand = (queuing.get(name, 0) for name in ("queueLengthLimit", "queues", "handSize"))
+    if length <= 0:
+        yield causes.invalid(f"{at}.queueLengthLimit", length, "must be positive")
+    if queues <= 0:
+        yield causes.invalid(f"{at}.queues", queues, "must be positive")
+    elif queues > MAX_QUEUES:
+        yield causes.invalid(f"{at}.queues", queues, f"must not be greater than {MAX_QUEUES}")
+    if hand <= 0:
+        yield causes.invalid(f"{at}.handSize", hand, "must be positive")
+    elif hand > queues:
+        yield causes.invalid(f"{at}.handSize", hand, f"should not be greater than queues ({queues})")
+    elif _bits(queues, hand) > HASH_BITS:
+        told = f"required entropy bits of deckSize {queues} and handSize {hand} should not be greater than {HASH_BITS}"
+        yield causes.invalid(f"{at}.handSize", hand, told)
+
+
+def _bits(queues: int, hand: int) -> int:
+    return math.ceil(sum(math.log2(queues - dealt) for dealt in range(hand)))
