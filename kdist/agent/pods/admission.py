@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from kdist.agent.pods import spec as specs
 from kdist.agent.pods import sysctls
 from kdist.api import pods as api_pods
-from kdist.api import selectors
+from kdist.api import quantity, selectors
 from kdist.api.meta import Obj
 
 _WILDCARDS = ("", "0.0.0.0", "::")
@@ -31,7 +31,10 @@ def admit(pod: Obj, others: Iterable[Obj], allocatable: Mapping[str, int], node:
         return None
     active = [p for p in others if not api_pods.is_terminal(p)]
     return (
-        _resources(pod, active, allocatable) or _ports(pod, active) or _selection(pod, node) or _sysctls(pod)
+        _resources(pod, active, _extended(node) | dict(allocatable))
+        or _ports(pod, active)
+        or _selection(pod, node)
+        or _sysctls(pod)
     )
 
 
@@ -41,6 +44,8 @@ def _resources(pod: Obj, active: list[Obj], allocatable: Mapping[str, int]) -> R
         for resource, amount in api_pods.requests(other).items():
             used[resource] = used.get(resource, 0) + amount
     for resource, wanted in {"pods": 1, **api_pods.requests(pod)}.items():
+        if "/" in resource and resource not in allocatable:
+            continue  # nobody here counts it, perhaps not yet: the scheduler knew better
         capacity, taken = allocatable.get(resource, 0), used.get(resource, 0)
         if wanted and taken + wanted > capacity:
             message = (
@@ -49,6 +54,12 @@ def _resources(pod: Obj, active: list[Obj], allocatable: Mapping[str, int]) -> R
             )
             return Rejection(f"OutOf{resource}", message)
     return None
+
+
+def _extended(node: Obj) -> dict[str, int]:
+    """Resources with a domain, which others than the agent write into the node's status."""
+    written = (node.get("status") or {}).get("allocatable") or {}
+    return {name: quantity.value(amount) for name, amount in written.items() if "/" in name}
 
 
 def _sysctls(pod: Obj) -> Rejection | None:

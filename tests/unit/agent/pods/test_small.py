@@ -48,6 +48,15 @@ def test_a_pod_that_does_not_fit_is_rejected_with_the_reason(new, others, reason
     assert (refused and refused.reason) == reason
 
 
+@pytest.mark.parametrize(("counted", "reason"), [(None, None), ("1", None), ("0", "OutOfexample.com/foo")])
+def test_a_resource_of_others_is_taken_from_the_node_and_ignored_where_nobody_counts_it(counted, reason):
+    wanted = pod()
+    wanted["spec"]["containers"][0]["resources"]["requests"]["example.com/foo"] = "1"
+    node = {**NODE, "status": {"allocatable": {"example.com/foo": counted} if counted else {}}}
+    refused = admit(wanted, [], ALLOCATABLE, node)
+    assert (refused and refused.reason) == reason
+
+
 @pytest.mark.parametrize(
     ("context", "image", "allowed"),
     [
