@@ -107,6 +107,8 @@ def _entry(manager: Manager, time: str, fields: Obj) -> Obj:
         "fieldsType": "FieldsV1",
         "fieldsV1": fields,
     }
+    if not time:  # an entry of a client's own making
+        del encoded["time"]
     if manager.subresource:
         encoded["subresource"] = manager.subresource
     return encoded

@@ -131,8 +131,10 @@ class _Stream:
         self._sent = self._cache.revision
         if self._selected.of_served:
             entries = await self._call.store.served_entries(entries)
-        frames = await self._lines([("ADDED", e.body) for e in self._selected.select(entries)])
-        for chunk in list(answers.chunks(frames)):
+        bodies = [e.body for e in self._selected.select(entries)]
+        # Frames are made as the client takes them: a slow one must not hold a copy of everything.
+        frames = (watch_frame("ADDED", body) for body in bodies) if self._encode is None else None
+        for chunk in answers.chunks(frames or await self._lines([("ADDED", body) for body in bodies])):
             await self._write(chunk)
         if self._bookmarks:
             await self._write(self._bookmark({INITIAL_EVENTS_END: "true"}))
