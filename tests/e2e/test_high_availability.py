@@ -110,7 +110,7 @@ def test_the_control_plane_that_holds_the_address_may_die(grown: Cluster) -> Non
 
 def test_a_rebuilt_first_control_plane_joins_its_old_cluster(grown: Cluster) -> None:
     grown.kubectl("create", "configmap", "before-the-rebuild")
-    grown.ssh("cp1", "systemctl disable kdist-agent; rm -rf /etc/kubernetes /var/lib/etcd /opt/kdist")
+    grown.ssh("cp1", "systemctl disable --now kdist-agent; rm -rf /etc/kubernetes /var/lib/etcd /opt/kdist")
     grown.lab("crash", "cp1")
     grown.lab("start", "cp1")
     eventually(
