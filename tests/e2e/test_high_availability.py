@@ -15,7 +15,7 @@ import yaml
 
 from tests.e2e.conftest import ROOT, Cluster, changes, eventually, run
 
-NAME, SUBNET, VIP = "ha", "10.78.0.0/24", "10.78.0.100"
+NAME, SUBNET, VIP = "ha", "10.75.0.0/24", "10.75.0.100"
 CONTROL_PLANES = ("cp1", "cp2", "cp3")
 HOSTS = {*CONTROL_PLANES, "w1"}
 FIRST = {"cp1", "w1"}
