@@ -1,23 +1,26 @@
-"""What an API server does besides answering: compaction, certificates kept current, its own Service."""
+"""What an API server does besides answering: compaction, and keeping current what files say."""
 
 from __future__ import annotations
 
 import asyncio
-import ssl
 from collections.abc import Coroutine
 from typing import Any
 
-from kdist.apiserver import encryption, tls
+from kdist.apiserver import encryption
+from kdist.apiserver.bootstrap import clientauthorities
 from kdist.apiserver.core import Core
+from kdist.apiserver.ports import Writer
 from kdist.storage.interface import StorageError
 from kdist.telemetry import log
 
 _log = log.get(__name__)
 
 
-def of(core: Core, address: str, port: int, context: ssl.SSLContext) -> dict[str, Coroutine[Any, Any, None]]:
+def of(core: Core, writer: Writer) -> dict[str, Coroutine[Any, Any, None]]:
     """The endless works of a server, by name."""
-    works: dict[str, Coroutine[Any, Any, None]] = {"tls": tls.keep_current(context, core.settings)}
+    works: dict[str, Coroutine[Any, Any, None]] = {
+        "client-authorities": clientauthorities.keep_published(writer, core.settings)
+    }
     if core.settings.encryption_provider_config_automatic_reload:
         works["encryption-config"] = encryption.keep_current(core.hub, core.settings)
     if core.settings.etcd_compaction_interval > 0:

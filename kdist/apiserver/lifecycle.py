@@ -96,7 +96,8 @@ class ApiServer:
         scheme = Scheme.load(settings.api_level)
         backend = encryption.around(storage or open_storage(settings), settings, scheme)
         self.core = Core(settings, scheme, backend)
-        self.context, self.ca_pem = tls.server_context(settings, [self.address])
+        self._tls = tls.ServerTls(settings, [self.address])
+        self.ca_pem = self._tls.certificate
         self._reader = CacheReader(self.core)
         self._writer = RegistryWriter(self.core)
         self._webhooks = WebhookClient(self._reader)
@@ -126,6 +127,8 @@ class ApiServer:
     def _compose(self) -> None:
         core = self.core
         self._security = Security(self._settings, self._reader, self._writer)
+        # At once, so that no client is let in by TLS whom authentication does not know.
+        self._tls.followed.on_change(lambda _: self._security.reload_authorities())
         core.token_keys, core.token_issuer = self._security.keys, self._security.issuer
         core.authenticator, core.authorizer = self._security.authenticator, self._security.authorizer
         asking = (self._reader, self._writer, core.scheme, self._webhooks, core.authorizer)
@@ -156,7 +159,9 @@ class ApiServer:
                 address=f"{self.address}:{self.port}",
             ),
         )
-        return Server(self.app, self.context, grace=self._settings.shutdown_grace, on_stop=self._end_streams)
+        return Server(
+            self.app, self._tls.context, grace=self._settings.shutdown_grace, on_stop=self._end_streams
+        )
 
     # ----- health
 
@@ -205,7 +210,7 @@ class ApiServer:
             self._spawn(work, name)
         for name, work in self.core.aggregation.works().items():
             self._spawn(work, name)
-        for name, work in background.of(self.core, self.address, self.port, self.context).items():
+        for name, work in background.of(self.core, self._writer).items():
             self._spawn(work, name)
         _log.info("ready", url=self.url, level=self._settings.api_level)
 

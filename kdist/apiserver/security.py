@@ -33,7 +33,7 @@ from kdist.config.apiserver import ApiServerSettings
 from kdist.telemetry import log
 
 _log = log.get(__name__)
-RELOAD_SECONDS = 10.0  # how often the files are looked at
+RELOAD_SECONDS = 5.0  # how often the files are looked at
 
 
 class Security:
@@ -109,6 +109,22 @@ class Security:
 
     # ----- while the server runs
 
+    def reload_authorities(self) -> None:
+        """Look at the files of client authorities now. A bad one leaves the old state in force."""
+        settings = self._settings
+        for path, authority in (
+            (settings.client_ca_file, self._client_ca),
+            (settings.requestheader_client_ca_file, self._proxy_ca),
+        ):
+            if path and authority:
+                try:
+                    authority.replace(path.read_bytes())
+                except (OSError, ValueError) as error:
+                    _log.error("a changed file is not used", path=str(path), error=str(error))
+
+    def _exchange_keys(self, _: bytes) -> None:
+        self.keys.take(_token_keys(self._settings))
+
     def _reread(self, _: bytes) -> None:
         self._believe()
 
@@ -124,6 +140,10 @@ class Security:
             works["client-ca"] = follow(settings.client_ca_file, self._client_ca.replace)
         if settings.requestheader_client_ca_file and self._proxy_ca:
             works["proxy-ca"] = follow(settings.requestheader_client_ca_file, self._proxy_ca.replace)
+        if settings.service_account_signing_key_file:
+            works["token-key"] = follow(settings.service_account_signing_key_file, self._exchange_keys)
+            for number, path in enumerate(settings.service_account_key_file):
+                works[f"token-public-key-{number}"] = follow(Path(path), self._exchange_keys)
         if settings.authentication_config:
             works["authentication-config"] = follow(settings.authentication_config, self._reread)
         if settings.authorization_config:

@@ -2,7 +2,9 @@
 
 A kubeconfig may name several API servers in an extension of its cluster
 (``extensions: [{name: kdist.io/servers, extension: {servers: [...]}}]``); stock tools ignore it and use
-``server``. The result is an :class:`Access`, which the transport turns into connections.
+``server``. The result is an :class:`Access`, which the transport turns into connections; :func:`following` and
+:func:`in_cluster` give one that follows its files, so that new certificates, authorities and servers are used
+without a restart.
 """
 
 from __future__ import annotations
@@ -12,11 +14,14 @@ import binascii
 import os
 import ssl
 import tempfile
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from kdist.api import meta
+from kdist.pki.following import Followed
+from kdist.pki.serving import trusting
 
 SERVERS_EXTENSION = "kdist.io/servers"
 SERVICE_ACCOUNT_DIR = Path("/var/run/secrets/kubernetes.io/serviceaccount")
@@ -35,6 +40,8 @@ class Access:
     token: str | None = None
     token_file: Path | None = None
     namespace: str = "default"
+    files: tuple[Path, ...] = ()
+    """What it was made of, but for the token file."""
 
 
 def load(path: Path) -> Access:
@@ -48,19 +55,29 @@ def load(path: Path) -> Access:
     if not isinstance(document, dict):
         raise KubeconfigError(f"{path}: not a mapping")
     try:
-        return _from_document(document, path.parent)
+        access = _from_document(document, path.parent)
+        return replace(access, files=(path, *access.files))
     except (KubeconfigError, OSError, ssl.SSLError, binascii.Error) as error:
         raise KubeconfigError(f"{path}: {error}") from error
 
 
-def in_cluster() -> Access:
-    """The access of the pod's service account. Raises KubeconfigError outside a pod."""
+def following(path: Path) -> Followed[Access]:
+    """The access that a kubeconfig and the files it names describe, as they change. Raises KubeconfigError."""
+    return Followed(lambda: load(path), lambda access: access.files)
+
+
+def in_cluster() -> Followed[Access]:
+    """The access of the pod's service account, as its files change. Raises KubeconfigError outside a pod."""
+    return Followed(_in_cluster, (SERVICE_ACCOUNT_DIR / "ca.crt",))
+
+
+def _in_cluster() -> Access:
     host, port = os.environ.get("KUBERNETES_SERVICE_HOST"), os.environ.get("KUBERNETES_SERVICE_PORT")
     if not host or not port:
         raise KubeconfigError("not in a pod: KUBERNETES_SERVICE_HOST and KUBERNETES_SERVICE_PORT are not set")
     try:
-        tls = ssl.create_default_context(cafile=str(SERVICE_ACCOUNT_DIR / "ca.crt"))
-    except OSError as error:
+        tls = trusting((SERVICE_ACCOUNT_DIR / "ca.crt").read_text())
+    except (OSError, ValueError) as error:
         raise KubeconfigError(f"{SERVICE_ACCOUNT_DIR}/ca.crt: {error}") from error
     authority = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     return Access((f"https://{authority}",), tls, token_file=SERVICE_ACCOUNT_DIR / "token")
@@ -82,7 +99,18 @@ def _from_document(document: dict[str, Any], base: Path) -> Access:
         token=user.get("token"),
         token_file=base / token_file if token_file else None,
         namespace=context.get("namespace") or "default",
+        files=tuple(_named_files(cluster, user, base)) if uses_tls else (),
     )
+
+
+def _named_files(cluster: dict[str, Any], user: dict[str, Any], base: Path) -> Iterator[Path]:
+    for section, field in (
+        (cluster, "certificate-authority"),
+        (user, "client-certificate"),
+        (user, "client-key"),
+    ):
+        if section.get(field) and not section.get(f"{field}-data"):
+            yield base / section[field]
 
 
 def _named(document: dict[str, Any], section: str, field: str, name: str) -> dict[str, Any]:
@@ -105,7 +133,7 @@ def _servers(cluster: dict[str, Any]) -> tuple[str, ...]:
 
 def _tls(cluster: dict[str, Any], user: dict[str, Any], base: Path) -> ssl.SSLContext:
     authority = _pem(cluster, "certificate-authority", base)
-    context = ssl.create_default_context(cadata=authority.decode() if authority else None)
+    context = trusting(authority.decode() if authority else None)
     if cluster.get("insecure-skip-tls-verify"):
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE

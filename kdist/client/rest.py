@@ -22,6 +22,7 @@ from kdist.api.meta import Obj
 from kdist.client import kubeconfig
 from kdist.client.kubeconfig import Access
 from kdist.client.transport import Transport, Unreachable
+from kdist.pki.following import Followed
 
 __all__ = ["Client", "ObjList", "Unreachable", "WatchEvent"]
 
@@ -60,15 +61,15 @@ class ObjList:
 class Client:
     """The API as one user agent sees it. Every method raises ApiError classes and Unreachable."""
 
-    def __init__(self, access: Access, *, user_agent: str) -> None:
+    def __init__(self, access: Access | Followed[Access], *, user_agent: str) -> None:
         self._transport = Transport(access)
         self._user_agent = user_agent
-        self.default_namespace = access.namespace
+        self.default_namespace = (access.current() if isinstance(access, Followed) else access).namespace
 
     @classmethod
     def from_kubeconfig(cls, path: Path, *, user_agent: str) -> Client:
-        """A client for the file's current context. Raises KubeconfigError."""
-        return cls(kubeconfig.load(path), user_agent=user_agent)
+        """A client for the file's current context, as the file changes. Raises KubeconfigError."""
+        return cls(kubeconfig.following(path), user_agent=user_agent)
 
     @classmethod
     def in_cluster(cls, *, user_agent: str) -> Client:

@@ -2,7 +2,8 @@
 
 One :class:`Transport` is one connection pool. It stays with a server until that server fails, then goes on to
 the next. Everything that kept a request from being answered is :class:`Unreachable`; every answer that is a
-refusal is the matching :class:`kdist.api.errors.ApiError`.
+refusal is the matching :class:`kdist.api.errors.ApiError`. With an access that follows its files, connections
+made from now on use what is in them now; those that are open serve their requests to the end.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import orjson
 
 from kdist.api import errors
 from kdist.client.kubeconfig import Access
+from kdist.pki.following import Followed
 
 CONNECT_SECONDS = 3.0
 ANSWER_SECONDS = 60.0
@@ -45,17 +47,17 @@ class Unreachable(Exception):
 class Transport:
     """A pool of connections to the API servers of one :class:`Access`; use it as an async context."""
 
-    def __init__(self, access: Access) -> None:
-        self._access = access
+    def __init__(self, access: Access | Followed[Access]) -> None:
+        self._followed = access if isinstance(access, Followed) else None
+        self._access = access.current() if isinstance(access, Followed) else access
         self._current = 0
         self._session: aiohttp.ClientSession | None = None
-        self._token = access.token
+        self._token = self._access.token
         self._token_read = float("-inf")
 
     async def open(self) -> None:
         """Make the pool; connections are made as they are needed."""
         connector = aiohttp.TCPConnector(
-            ssl=self._access.tls or False,
             limit=0,  # every watch holds a connection: a limit would be a deadlock
             keepalive_timeout=KEEPALIVE_SECONDS,
             socket_factory=_socket,
@@ -135,10 +137,11 @@ class Transport:
     ) -> aiohttp.ClientResponse:
         if self._session is None:
             raise RuntimeError("the client is not open: use it with 'async with'")
-        servers = self._access.servers
+        access = self._access_now()
+        servers = access.servers
         sent = {**headers, **self._credentials()}
         for remaining in reversed(range(len(servers))):
-            at = self._current
+            at = self._current % len(servers)  # another request may have found fewer of them meanwhile
             try:
                 return await self._session.request(
                     method,
@@ -148,16 +151,26 @@ class Transport:
                     data=body,
                     timeout=timeout,
                     allow_redirects=False,
+                    ssl=access.tls or False,
                 )
             except (aiohttp.ClientError, TimeoutError, OSError) as error:
                 # Requests that run side by side move on once, not once each.
-                if self._current == at:
+                if self._current % len(servers) == at:
                     self._current = (at + 1) % len(servers)
                 # A write that may have been sent must not be sent twice.
                 never_sent = isinstance(error, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError)
                 if not remaining or not (never_sent or method == "GET"):
                     raise
         raise AssertionError("unreachable: the last server returns or raises")
+
+    def _access_now(self) -> Access:
+        """What the files say; a context that differs makes aiohttp open connections of its own for it."""
+        if self._followed is not None and (now := self._followed.current()) is not self._access:
+            if now.servers != self._access.servers:
+                self._current = 0
+            self._access, self._token = now, now.token
+            self._token_read = float("-inf")
+        return self._access
 
     def _credentials(self) -> dict[str, str]:
         path = self._access.token_file

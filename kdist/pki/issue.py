@@ -101,12 +101,26 @@ def _usage(*, authority: bool) -> x509.KeyUsage:
 def create_authority(spec: AuthoritySpec) -> Pair:
     """A fresh self-signed authority."""
     key = ec.generate_private_key(ec.SECP256R1())
+    return _authority(spec, key, _name(spec.common_name), key)
+
+
+def create_intermediate(spec: AuthoritySpec, root: Pair) -> Pair:
+    """A fresh authority that another one vouches for."""
+    issuer = x509.load_pem_x509_certificate(root.certificate)
+    return _authority(spec, ec.generate_private_key(ec.SECP256R1()), issuer.subject, _load_key(root.key))
+
+
+def _authority(
+    spec: AuthoritySpec,
+    key: ec.EllipticCurvePrivateKey,
+    issuer: x509.Name,
+    signer: CertificateIssuerPrivateKeyTypes,
+) -> Pair:
     now = _now()
-    name = _name(spec.common_name)
     certificate = (
         x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
+        .subject_name(_name(spec.common_name))
+        .issuer_name(issuer)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - _BACKDATE)
@@ -114,7 +128,11 @@ def create_authority(spec: AuthoritySpec) -> Pair:
         .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
         .add_extension(_usage(authority=True), critical=True)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
-        .sign(key, hashes.SHA256())
+        .add_extension(
+            x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key()),
+            critical=False,
+        )
+        .sign(signer, hashes.SHA256())
     )
     return Pair(certificate.public_bytes(serialization.Encoding.PEM), _pem(key))
 

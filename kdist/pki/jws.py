@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 from pathlib import Path
 
 from cryptography.hazmat.primitives import serialization
@@ -13,6 +14,11 @@ PublicKey = rsa.RSAPublicKey | ec.EllipticCurvePublicKey
 PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
 # The signature algorithm that goes with each curve (RFC 7518, 3.4).
 _CURVES = {"secp256r1": "ES256", "secp384r1": "ES384", "secp521r1": "ES512"}
+
+
+_PUBLIC_BLOCK = re.compile(
+    rb"-----BEGIN (?:RSA )?PUBLIC KEY-----.+?-----END (?:RSA )?PUBLIC KEY-----", re.DOTALL
+)
 
 
 def key_id(key: PublicKey) -> str:
@@ -32,3 +38,27 @@ def load_private(path: Path) -> PrivateKey:
     if not isinstance(key, rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey):
         raise ValueError(f"{path}: only RSA and EC keys can sign service-account tokens")
     return key
+
+
+def load_public(path: Path) -> list[PublicKey]:
+    """The public keys of a PEM file, one after the other; a private key stands for its public one.
+
+    OSError, ValueError.
+    """
+    pem = path.read_bytes()
+    if b"PRIVATE KEY" in pem:
+        return [load_private(path).public_key()]
+    return public_keys(pem, str(path))
+
+
+def public_keys(pem: bytes, where: str) -> list[PublicKey]:
+    """The public keys of PEM text. ValueError when there is none, or one of another kind."""
+    found: list[PublicKey] = []
+    for block in _PUBLIC_BLOCK.findall(pem):
+        key = serialization.load_pem_public_key(block)
+        if not isinstance(key, rsa.RSAPublicKey | ec.EllipticCurvePublicKey):
+            raise ValueError(f"{where}: only RSA and EC keys can sign service-account tokens")
+        found.append(key)
+    if not found:
+        raise ValueError(f"{where}: there is no public key in it")
+    return found

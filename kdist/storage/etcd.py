@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ssl
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from kdist.pki.serving import client_context
 from kdist.storage import etcdwire as wire
 from kdist.storage import rpc
 from kdist.storage.interface import (
@@ -63,9 +63,8 @@ class EtcdStorage:
         cert_file: Path | None = None,
         key_file: Path | None = None,
     ) -> None:
-        context = (
-            _context(ca_file, cert_file, key_file) if any(u.startswith("https:") for u in servers) else None
-        )
+        secure = any(url.startswith("https:") for url in servers)
+        context = client_context(ca_file, cert_file, key_file, protocols=["h2"]).current if secure else None
         self._servers = tuple(servers)
         self._members = [rpc.Channel(url, context) for url in servers]
         self._preferred = 0
@@ -244,11 +243,3 @@ def _meaning(error: RpcError) -> StorageError:
     if error.code == OUT_OF_RANGE:
         return FutureRevision(error.details) if "future" in error.details else Compacted()
     return Unavailable(error.details) if error.code == INTERNAL else StorageError(error.details)
-
-
-def _context(ca_file: Path | None, cert_file: Path | None, key_file: Path | None) -> ssl.SSLContext:
-    context = ssl.create_default_context(cafile=ca_file)
-    context.set_alpn_protocols(["h2"])
-    if cert_file is not None:
-        context.load_cert_chain(cert_file, key_file)
-    return context

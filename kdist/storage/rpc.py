@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from urllib.parse import urlsplit
 
 import hpack
@@ -97,7 +97,8 @@ class Stream(Exchange):
 class Channel:
     """A server at a URL; calls connect when they have to, and share the connection."""
 
-    def __init__(self, url: str, context: ssl.SSLContext | None = None) -> None:
+    def __init__(self, url: str, context: Callable[[], ssl.SSLContext] | None = None) -> None:
+        """``context`` is asked at every connection: certificates change."""
         parts = urlsplit(url if "://" in url else f"http://{url}")
         self._host, self._port = parts.hostname or "localhost", parts.port or 2379
         self._context = context if parts.scheme == "https" else None
@@ -141,7 +142,7 @@ class Channel:
         try:
             async with asyncio.timeout(CONNECT_SECONDS):
                 _, connection = await loop.create_connection(
-                    Connection, self._host, self._port, ssl=self._context
+                    Connection, self._host, self._port, ssl=self._context() if self._context else None
                 )
         except (OSError, TimeoutError) as error:
             told = f"failed to connect to {self._authority}: {error or 'no answer'}"

@@ -11,7 +11,6 @@ import binascii
 import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kdist.api import meta
@@ -21,6 +20,7 @@ from kdist.api.meta import Obj
 from kdist.apiserver.admission.webhooks.client import CallError, endpoint_of
 from kdist.apiserver.admission.webhooks.configuration import ServiceReference
 from kdist.apiserver.streaming.location import Location
+from kdist.pki.following import Followed
 from kdist.telemetry import log
 
 if TYPE_CHECKING:
@@ -104,20 +104,23 @@ class Contexts:
 
     def __init__(self, settings: ApiServerSettings) -> None:
         self._cert, self._key = settings.proxy_client_cert_file, settings.proxy_client_key_file
-        self._made: dict[tuple[bytes, bool, str], ssl.SSLContext] = {}
-        self._stamp = 0
+        own = [path for path in (self._cert, self._key) if path]
+        # Those made with one state of our certificate; another one begins with none.
+        self._made: Followed[dict[tuple[bytes, bool, str], ssl.SSLContext]] = Followed(self._none, own)
+
+    def _none(self) -> dict[tuple[bytes, bool, str], ssl.SSLContext]:
+        if self._cert is not None:  # half of a pair is not taken up
+            ssl.create_default_context().load_cert_chain(self._cert, self._key)
+        return {}
 
     def of(self, backend: Backend, *, verify: bool = True) -> ssl.SSLContext:
         """The context of a backend, kept until our certificate changes. ServiceUnavailable for a bad caBundle."""
-        stamp = _changed_at(self._cert)
-        if stamp != self._stamp:
-            self._made.clear()
-            self._stamp = stamp
+        made = self._made.current()
         verify = verify and not backend.insecure
         at = (backend.ca_bundle if verify else b"", verify, backend.server_name)
-        context = self._made.get(at)
+        context = made.get(at)
         if context is None:
-            context = self._made[at] = self._make(backend, verify)
+            context = made[at] = self._make(backend, verify)
         return context
 
     def _make(self, backend: Backend, verify: bool) -> ssl.SSLContext:
@@ -132,10 +135,6 @@ class Contexts:
             context.check_hostname = False
             context.verify_mode = ssl.CERT_NONE
         return context
-
-
-def _changed_at(path: Path | None) -> int:
-    return path.stat().st_mtime_ns if path is not None and path.exists() else 0
 
 
 class Backends:

@@ -8,21 +8,27 @@ from pathlib import Path
 from typing import Any
 
 import jwt
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.asymmetric import rsa
 
 from kdist.apiserver.ports import Obj
-from kdist.pki.jws import PrivateKey, PublicKey, algorithm, key_id, load_private
+from kdist.pki.jws import PrivateKey, PublicKey, algorithm, key_id, load_private, load_public
 
 __all__ = ["KeySet", "algorithm", "discovery_document", "key_id"]
 
 
-@dataclass(frozen=True)
+@dataclass
 class KeySet:
-    """The signing key and every public key whose signatures are believed (old ones during a rotation)."""
+    """The signing key and every public key whose signatures are believed (old ones during a rotation).
+
+    ``public`` is never changed, only exchanged: who keeps verdicts can tell by its identity that they are old.
+    """
 
     signing: PrivateKey
     public: dict[str, PublicKey]
+
+    def take(self, other: KeySet) -> None:
+        """Become another set."""
+        self.signing, self.public = other.signing, other.public
 
     @classmethod
     def of(cls, signing: PrivateKey, public: Iterable[PublicKey] = ()) -> KeySet:
@@ -32,8 +38,11 @@ class KeySet:
 
     @classmethod
     def from_files(cls, signing: Path, public: Iterable[Path] = ()) -> KeySet:
-        """Load PEM files; a public key may be given as its private key. OSError, ValueError otherwise."""
-        return cls.of(load_private(signing), [_load_public(path) for path in public])
+        """Load PEM files, which may hold several public keys; a private key stands for its public one.
+
+        OSError, ValueError.
+        """
+        return cls.of(load_private(signing), [key for path in public for key in load_public(path)])
 
     def sign(self, claims: Obj) -> str:
         """A compact JWS of the claims."""
@@ -59,16 +68,6 @@ def _jwk(kid: str, key: PublicKey) -> Obj:
         body = jwt.algorithms.ECAlgorithm.to_jwk(key, as_dict=True)
     body.pop("key_ops", None)
     return {"use": "sig", "kid": kid, "alg": algorithm(key), **body}
-
-
-def _load_public(path: Path) -> PublicKey:
-    pem = path.read_bytes()
-    if b"PRIVATE KEY" in pem:
-        return load_private(path).public_key()
-    key = serialization.load_pem_public_key(pem)
-    if not isinstance(key, rsa.RSAPublicKey | ec.EllipticCurvePublicKey):
-        raise ValueError(f"{path}: only RSA and EC keys can sign service-account tokens")
-    return key
 
 
 def discovery_document(issuer: str, jwks_uri: str) -> Obj:

@@ -89,12 +89,16 @@ class TokenVerifier:
         self._issuers = frozenset(issuers)
         self.audiences = tuple(audiences)
         self._seen: OrderedDict[str, Obj] = OrderedDict()
+        self._seen_by = keys.public
 
     def verify(self, token: str, audiences: Sequence[str] | None = None) -> Verified | None:
         """The token's user, None when it is not one of ours at all; Unauthorized when it does not hold.
 
         ``audiences`` defaults to the server's own; the answer's audiences are those both sides name.
         """
+        if self._seen_by is not self._keys.public:  # a signature may have lost its worth
+            self._seen.clear()
+            self._seen_by = self._keys.public
         claims = self._seen.get(token)
         if claims is None:
             claims = self._decode(token)

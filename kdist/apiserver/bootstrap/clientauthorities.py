@@ -6,15 +6,20 @@ front proxy, which is what this server is to them.
 
 from __future__ import annotations
 
+import asyncio
+
 import orjson
 
-from kdist.api.errors import AlreadyExists, Conflict, NotFound
+from kdist.api.errors import AlreadyExists, ApiError, Conflict, NotFound
 from kdist.api.kinds import CONFIG_MAPS
 from kdist.apiserver.ports import Obj, Writer
 from kdist.config.apiserver import ApiServerSettings
+from kdist.telemetry import log
 
+_log = log.get(__name__)
 NAMESPACE, NAME = "kube-system", "extension-apiserver-authentication"
 ATTEMPTS = 5
+LOOK_SECONDS = 5.0  # how often the files are looked at
 
 
 def published(settings: ApiServerSettings) -> dict[str, str]:
@@ -46,6 +51,19 @@ async def publish(writer: Writer, settings: ApiServerSettings) -> None:
         except (AlreadyExists, Conflict):  # another server of the cluster starts as well
             if attempt == ATTEMPTS - 1:
                 raise
+
+
+async def keep_published(writer: Writer, settings: ApiServerSettings) -> None:
+    """Publish anew whenever the files change, for ever; what fails is tried again."""
+    done = published(settings)
+    while True:
+        await asyncio.sleep(LOOK_SECONDS)
+        try:
+            if (now := published(settings)) != done:
+                await publish(writer, settings)
+                done = now
+        except (ApiError, OSError, ValueError) as error:
+            _log.warning("cannot publish the client authorities", error=str(error))
 
 
 async def _write(writer: Writer, data: dict[str, str]) -> None:

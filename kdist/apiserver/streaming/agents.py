@@ -13,6 +13,8 @@ from kdist.apiserver.core import Core
 from kdist.apiserver.loopback import resource_of
 from kdist.apiserver.streaming.location import Location
 from kdist.config.apiserver import ApiServerSettings
+from kdist.pki import serving
+from kdist.pki.following import Followed
 
 _ADDRESS_TYPES = ("InternalIP", "ExternalIP", "Hostname", "InternalDNS", "ExternalDNS")
 DEFAULT_PORT = 10250
@@ -38,18 +40,22 @@ def port_of(node: Obj) -> int:
     return int(meta.get(node, "status.daemonEndpoints.kubeletEndpoint.Port", DEFAULT_PORT) or DEFAULT_PORT)
 
 
-@functools.lru_cache(maxsize=4)
 def client_context(settings: ApiServerSettings) -> ssl.SSLContext:
     """TLS towards agents: our client certificate, theirs verified when a CA is configured."""
-    context = ssl.create_default_context(
-        cafile=str(settings.kubelet_certificate_authority) if settings.kubelet_certificate_authority else None
-    )
+    context = _followed(settings).current()
     if settings.kubelet_certificate_authority is None:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
-    if settings.kubelet_client_certificate is not None:
-        context.load_cert_chain(settings.kubelet_client_certificate, settings.kubelet_client_key)
     return context
+
+
+@functools.lru_cache(maxsize=4)
+def _followed(settings: ApiServerSettings) -> Followed[ssl.SSLContext]:
+    return serving.client_context(
+        settings.kubelet_certificate_authority,
+        settings.kubelet_client_certificate,
+        settings.kubelet_client_key,
+    )
 
 
 @functools.cache

@@ -62,7 +62,10 @@ class Authority:
         loaded = serialization.load_pem_private_key(key.read_bytes(), password=None)
         if not isinstance(loaded, rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey):
             raise ValueError(f"{key}: only RSA and EC keys can sign certificates")
-        return cls(x509.load_pem_x509_certificates(certificate.read_bytes())[0], loaded)
+        signer = x509.load_pem_x509_certificates(certificate.read_bytes())[0]
+        if signer.public_key() != loaded.public_key():  # one of them is being replaced, or they never matched
+            raise ValueError(f"{key} is not the key of the first certificate in {certificate}")
+        return cls(signer, loaded)
 
     def sign(
         self,

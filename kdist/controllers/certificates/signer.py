@@ -17,7 +17,7 @@ from kdist.controllers.certificates.authority import Authority, CannotSign, life
 from kdist.telemetry import log
 
 _log = log.get(__name__)
-RETRY_SECONDS = 60.0
+RETRY_SECONDS = 10.0
 
 
 def files(settings: ControllerManagerSettings) -> dict[str, tuple[Path, Path]]:

@@ -6,7 +6,11 @@ bound tokens.
 
 from __future__ import annotations
 
+import asyncio
 import base64
+from collections.abc import Coroutine, Iterable
+from pathlib import Path
+from typing import Any
 
 import jwt
 
@@ -16,11 +20,17 @@ from kdist.api.kinds import SECRETS, SERVICE_ACCOUNTS
 from kdist.api.meta import Obj
 from kdist.controllers.base import Controller
 from kdist.pki import jws
+from kdist.pki.following import Followed
 
 TYPE = "kubernetes.io/service-account-token"
 NAME = "kubernetes.io/service-account.name"
 UID = "kubernetes.io/service-account.uid"
 ISSUER = "kubernetes/serviceaccount"
+LOOK_SECONDS = 5.0
+
+
+def _encoded(ca: Path | None) -> str:
+    return base64.b64encode(ca.read_bytes()).decode() if ca else ""
 
 
 def claims(account: Obj, secret: Obj) -> Obj:
@@ -50,12 +60,26 @@ class ServiceAccountTokenController(Controller):
     def setup(self) -> None:
         """Read the key and the CA; watch accounts and their Secrets."""
         path, ca = self.settings.service_account_private_key_file, self.settings.root_ca_file
-        self._key = jws.load_private(path) if path else None
-        if self._key is None:
+        if path is None:
             return
-        self._ca = base64.b64encode(ca.read_bytes()).decode() if ca else ""
+        self._key = Followed(lambda: jws.load_private(path), [path])
+        self._ca = Followed(lambda: _encoded(ca), [ca] if ca else [])
+        self._ca.on_change(self._all_again)
         self._accounts = self.watch(SERVICE_ACCOUNTS, self._account_changed, metadata_only=True)
         self._secrets = self.watch(SECRETS, self.enqueue, field_selector=f"type={TYPE}")
+
+    def loops(self) -> Iterable[Coroutine[Any, Any, None]]:
+        """Look at the CA now and then: the Secrets carry it."""
+        return [self._look()] if self.settings.service_account_private_key_file else []
+
+    async def _look(self) -> None:
+        while True:
+            await asyncio.sleep(LOOK_SECONDS)
+            self._ca.current()
+
+    def _all_again(self, _: str) -> None:
+        for secret in self._secrets.list():
+            self.queue.add(meta.key(secret))
 
     def _account_changed(self, old: Obj | None, new: Obj | None) -> None:
         """Secrets of an account that is gone go; those that waited for it get their token."""
@@ -98,14 +122,13 @@ class ServiceAccountTokenController(Controller):
         return None if uid and uid != meta.uid(found) else found
 
     def _filled(self, secret: Obj, account: Obj) -> Obj:
-        assert self._key is not None, "nothing is watched without a key"
         data = dict(secret.get("data") or {})
-        if self._ca:
-            data["ca.crt"] = self._ca
+        if authority := self._ca.current():
+            data["ca.crt"] = authority
         if not data.get("namespace"):
             data["namespace"] = base64.b64encode(meta.namespace(secret).encode()).decode()
         if not data.get("token"):
-            token = sign(self._key, claims(account, secret))
+            token = sign(self._key.current(), claims(account, secret))
             data["token"] = base64.b64encode(token.encode()).decode()
         return data
 
