@@ -52,16 +52,15 @@ def readme(role: Path) -> str:
             text = " ".join(option["description"])
             lines.append(f"| `{name}` | {option['type']} | `{default.replace('...', '').strip()}` | {text} |")
         lines.append("")
-    lines += [
-        f"Tag: `{role.name}`. Tests: `tests/molecule/{role.name}`."
-        if _tested(role)
-        else f"Tag: `{role.name}`."
-    ]
+    tests = ", ".join(f"`tests/molecule/{name}`" for name in scenarios(role.name))
+    lines += [f"Tag: `{role.name}`." + (f" Tests: {tests}." if tests else "")]
     return "\n".join(lines) + "\n"
 
 
-def _tested(role: Path) -> bool:
-    return (ROLES.parent / "tests/molecule" / role.name).is_dir()
+def scenarios(role: str) -> list[str]:
+    """The Molecule scenarios of a role: the one of its name, and its alternatives, ROLE-WHAT."""
+    found = (path.parent.name for path in (ROLES.parent / "tests/molecule").glob("*/molecule.yml"))
+    return sorted(name for name in found if name.partition("-")[0] == role)
 
 
 def _roles() -> list[Path]:
