@@ -143,6 +143,9 @@ class Agent:
     def _registered(self) -> Obj:
         return (self._uplink.keeper.node() if self._uplink else None) or {}
 
+    async def _asked(self) -> Obj:
+        return await self._uplink.keeper.ask() if self._uplink else {}
+
     def runtime_check(self) -> str | None:
         """Why the agent cannot run pods now, or None."""
         return None if self.health.runtime_ready else self.health.runtime_message
@@ -152,7 +155,7 @@ class Agent:
     async def run(self) -> None:
         """Run every part until cancelled."""
         async with asyncio.TaskGroup() as group:
-            self._manager = manager = PodManager(self._host, group, self._registered)
+            self._manager = manager = PodManager(self._host, group, self._registered, self._asked)
             health = watch_health(self._cri, self.health, self._health_changed)
             group.create_task(health, name="runtime health")
             group.create_task(self._host.cache.watch(), name="runtime cache")

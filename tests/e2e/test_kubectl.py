@@ -204,3 +204,22 @@ def test_graceful_termination_lets_the_container_finish(cluster: Cluster, namesp
     began = time.monotonic()
     cluster.kubectl("delete", "-n", namespace, "pod", "slow")
     assert 1.8 < time.monotonic() - began < 15
+
+
+def test_a_pod_runs_on_a_node_that_was_labelled_just_before(cluster: Cluster, namespace: str) -> None:
+    """The scheduler has seen the label; the agent must not refuse the pod for having an older view of its node."""
+    pod = """
+apiVersion: v1
+kind: Pod
+metadata: {name: picky}
+spec:
+  terminationGracePeriodSeconds: 0
+  nodeSelector: {freshly: labelled}
+  containers: [{name: web, image: 'localhost/demo-web:0.1.0'}]
+"""
+    cluster.kubectl("apply", "-n", namespace, "-f", "-", input=pod)
+    cluster.kubectl("label", "node", "w1", "freshly=labelled")
+    try:
+        cluster.kubectl("wait", "-n", namespace, "--for=condition=Ready", "pod/picky", "--timeout=30s")
+    finally:
+        cluster.kubectl("label", "node", "w1", "freshly-")

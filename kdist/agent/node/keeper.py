@@ -50,6 +50,14 @@ class NodeKeeper:
         """The registered Node as last seen; None before registration."""
         return self._node
 
+    async def ask(self) -> Obj:
+        """The Node as the API has it now; as last seen while the API does not answer."""
+        try:
+            self._node = await self._client.get(NODES, self._spec.name)
+        except (ApiError, Unreachable) as error:
+            log.warning("this node's object cannot be read", error=error)
+        return self._node or {}
+
     def poke(self) -> None:
         """Something that the status shows has changed: tell it now."""
         self._changed.set()

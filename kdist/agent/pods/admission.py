@@ -19,10 +19,14 @@ _WILDCARDS = ("", "0.0.0.0", "::")
 
 @dataclass(frozen=True, slots=True)
 class Rejection:
-    """Why a pod is not run: reason and message of its Failed status."""
+    """Why a pod is not run: reason and message of its Failed status.
+
+    ``by_node``: because of what the Node object says, which others write and which may be newer than ours.
+    """
 
     reason: str
     message: str
+    by_node: bool = False
 
 
 def admit(pod: Obj, others: Iterable[Obj], allocatable: Mapping[str, int], node: Obj) -> Rejection | None:
@@ -52,7 +56,7 @@ def _resources(pod: Obj, active: list[Obj], allocatable: Mapping[str, int]) -> R
                 f"Pod was rejected: Node didn't have enough resource: {resource}, "
                 f"requested: {wanted}, used: {taken}, capacity: {capacity}"
             )
-            return Rejection(f"OutOf{resource}", message)
+            return Rejection(f"OutOf{resource}", message, by_node="/" in resource)
     return None
 
 
@@ -106,4 +110,4 @@ def _selection(pod: Obj, node: Obj) -> Rejection | None:
     message = (
         "Pod was rejected: Predicate NodeAffinity failed: node(s) didn't match Pod's node affinity/selector"
     )
-    return Rejection("NodeAffinity", message)
+    return Rejection("NodeAffinity", message, by_node=True)

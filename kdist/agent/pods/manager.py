@@ -6,11 +6,12 @@ Also the sweep of what no source knows: pods that were deleted while the agent w
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 
 from kdist.agent.cri import labels
 from kdist.agent.pods import admission, leftovers
 from kdist.agent.pods import spec as specs
+from kdist.agent.pods.admission import Rejection
 from kdist.agent.pods.host import Host
 from kdist.agent.pods.observed import Observed
 from kdist.agent.pods.stages import Stage
@@ -28,9 +29,15 @@ LEFTOVERS_SECONDS = 60.0
 class PodManager:
     """Dispatches pods of all sources to their workers."""
 
-    def __init__(self, host: Host, group: asyncio.TaskGroup, node: Callable[[], Obj]) -> None:
-        """``node`` is this node's object as far as it is known, for admission."""
-        self._host, self._group, self._node = host, group, node
+    def __init__(
+        self,
+        host: Host,
+        group: asyncio.TaskGroup,
+        node: Callable[[], Obj],
+        ask_node: Callable[[], Awaitable[Obj]],
+    ) -> None:
+        """For admission: ``node`` is this node's object as last seen, ``ask_node`` asks the API for it."""
+        self._host, self._group, self._node, self._ask_node = host, group, node, ask_node
         self._workers: dict[str, PodWorker] = {}
         self._next: dict[str, Obj] = {}
 
@@ -67,18 +74,31 @@ class PodManager:
 
     def _start(self, pod: Obj) -> None:
         worker = PodWorker(self._host, pod)
+        refused = None
         if not api_pods.is_terminal(pod) and not meta.is_deleting(pod) and not self._has_begun(pod):
-            refused = admission.admit(pod, self.active(), self._host.node.allocatable, self._node())
-            if refused is not None:
-                self._host.record(pod, "", "Warning", refused.reason, refused.message)
-                worker.reject(refused.reason, refused.message)
+            refused = self._admit(pod, self._node())
         self._workers[meta.uid(pod)] = worker
-        self._group.create_task(self._work(worker), name=f"pod {meta.key(pod)}")
+        self._group.create_task(self._work(worker, refused), name=f"pod {meta.key(pod)}")
+
+    def _admit(self, pod: Obj, node: Obj) -> Rejection | None:
+        others = [other for other in self.active() if meta.uid(other) != meta.uid(pod)]
+        return admission.admit(pod, others, self._host.node.allocatable, node)
+
+    async def _refuse(self, worker: PodWorker, refused: Rejection) -> None:
+        """Reject a pod, unless the scheduler knew something newer about the node than we did."""
+        final: Rejection | None = refused
+        if refused.by_node:
+            final = self._admit(worker.pod, await self._ask_node())
+        if final is not None:
+            self._host.record(worker.pod, "", "Warning", final.reason, final.message)
+            worker.reject(final.reason, final.message)
 
     def _has_begun(self, pod: Obj) -> bool:
         return bool(self._host.cache.get(meta.uid(pod)).sandboxes)
 
-    async def _work(self, worker: PodWorker) -> None:
+    async def _work(self, worker: PodWorker, refused: Rejection | None = None) -> None:
+        if refused is not None:
+            await self._refuse(worker, refused)
         await worker.run()
         del self._workers[worker.uid]
         self._host.prober.forget(worker.uid)

@@ -46,6 +46,7 @@ def pod(cpu="100m", port=None, selector=None, **metadata):
 def test_a_pod_that_does_not_fit_is_rejected_with_the_reason(new, others, reason):
     refused = admit(new, others, ALLOCATABLE, NODE)
     assert (refused and refused.reason) == reason
+    assert (refused and refused.by_node) == (reason and reason == "NodeAffinity")
 
 
 @pytest.mark.parametrize(("counted", "reason"), [(None, None), ("1", None), ("0", "OutOfexample.com/foo")])
