@@ -1,0 +1,162 @@
+"""A client of the API from the operator's machine, through the hosts' ssh connections.
+
+One tunnel to every control plane that answers; the client goes from one to the next when one of them leaves. The
+certificates of API servers name 127.0.0.1, so nothing about TLS changes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import tempfile
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from kdist.client.kubeconfig import SERVERS_EXTENSION, KubeconfigError
+from kdist.client.rest import Client
+from kdist.lifecycle.operation.remote import HostError
+from kdist.lifecycle.operation.site import Site
+
+KUBECONFIG = "/etc/kubernetes/super-admin.conf"
+USER_AGENT = "kdist-operator"
+_TUNNEL_SECONDS = 15
+
+
+class NoApi(Exception):
+    """No API server can be asked; the text says why for every control plane."""
+
+
+@dataclass(frozen=True, slots=True)
+class Api:
+    """``client`` asks whichever server answers, ``servers`` those of each control plane."""
+
+    client: Client
+    servers: dict[str, Client]
+
+
+@dataclass(slots=True)
+class _Tunnel:
+    host: str
+    port: int
+    process: asyncio.subprocess.Process
+
+    async def close(self) -> None:
+        if self.process.returncode is None:
+            self.process.terminate()
+        await self.process.wait()
+
+
+@asynccontextmanager
+async def connect(site: Site, hosts: Sequence[str] | None = None) -> AsyncIterator[Api]:
+    """The API of a cluster; ``hosts`` limits it to these control planes. Raises NoApi."""
+    planes = list(hosts or site.control_planes)
+    opened = await asyncio.gather(*(_open(site, name) for name in planes), return_exceptions=True)
+    tunnels = [tunnel for tunnel in opened if isinstance(tunnel, _Tunnel)]
+    try:
+        for failure in opened:
+            if isinstance(failure, BaseException) and not isinstance(failure, HostError | OSError):
+                raise failure
+        if not tunnels:
+            raise NoApi("no control plane can be reached:\n" + "\n".join(str(failure) for failure in opened))
+        text = await _kubeconfig(site, [tunnel.host for tunnel in tunnels])
+        async with _clients(text, tunnels) as api:
+            yield api
+    finally:
+        await asyncio.gather(*(tunnel.close() for tunnel in tunnels))
+
+
+async def _open(site: Site, name: str) -> _Tunnel:
+    reach = site.reach(name)
+    address = next(host.address for host in site.spec.hosts if host.name == name)
+    port = _free_port()
+    authority = f"[{address}]" if ":" in address else address
+    forward = f"127.0.0.1:{port}:{authority}:{site.spec.settings.api_port}"
+    # A master connection of the user's own would outlive the tunnel or hand it on: none here.
+    options = ["-N", "-o", "ExitOnForwardFailure=yes", "-o", "ControlPath=none", "-L", forward]
+    process = await asyncio.create_subprocess_exec(
+        *reach.ssh(*options),
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    tunnel = _Tunnel(name, port, process)
+    try:
+        await _until_open(tunnel)
+    except BaseException:
+        await tunnel.close()
+        raise
+    return tunnel
+
+
+async def _until_open(tunnel: _Tunnel) -> None:
+    deadline = asyncio.get_running_loop().time() + _TUNNEL_SECONDS
+    while True:
+        try:
+            _, writer = await asyncio.open_connection("127.0.0.1", tunnel.port)
+            writer.close()
+            return
+        except OSError:
+            pass
+        if tunnel.process.returncode is not None:
+            assert tunnel.process.stderr is not None
+            told = (await tunnel.process.stderr.read()).decode(errors="replace").strip()
+            raise HostError(tunnel.host, f"cannot be reached over ssh: {told}", reached=False)
+        if asyncio.get_running_loop().time() > deadline:
+            raise HostError(tunnel.host, f"no tunnel within {_TUNNEL_SECONDS} s", reached=False)
+        await asyncio.sleep(0.05)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+async def _kubeconfig(site: Site, hosts: Sequence[str]) -> dict[str, Any]:
+    failures = []
+    for name in hosts:
+        try:
+            document: dict[str, Any] = yaml.safe_load(await site.run(name, f"cat {KUBECONFIG}"))
+            return document
+        except HostError as error:
+            failures.append(str(error))
+    raise NoApi("no control plane has an administrator's kubeconfig:\n" + "\n".join(failures))
+
+
+@asynccontextmanager
+async def _clients(document: dict[str, Any], tunnels: Sequence[_Tunnel]) -> AsyncIterator[Api]:
+    every = _client(document, [tunnel.port for tunnel in tunnels])
+    servers = {tunnel.host: _client(document, [tunnel.port]) for tunnel in tunnels}
+    async with every:
+        try:
+            for server in servers.values():
+                await server.__aenter__()
+            yield Api(every, servers)
+        finally:
+            for server in servers.values():
+                await server.__aexit__(None, None, None)
+
+
+def _client(document: dict[str, Any], ports: Sequence[int]) -> Client:
+    urls = [f"https://127.0.0.1:{port}" for port in ports]
+    cluster = {
+        **document["clusters"][0]["cluster"],
+        "server": urls[0],
+        "extensions": [{"name": SERVERS_EXTENSION, "extension": {"servers": urls}}],
+    }
+    changed = {**document, "clusters": [{**document["clusters"][0], "cluster": cluster}]}
+    descriptor, name = tempfile.mkstemp(prefix="kdist-kubeconfig-")
+    try:
+        with os.fdopen(descriptor, "w") as stream:
+            yaml.safe_dump(changed, stream)
+        return Client.from_kubeconfig(Path(name), user_agent=USER_AGENT)
+    except KubeconfigError as error:
+        raise NoApi(f"{KUBECONFIG} of the control planes is not usable: {error}") from error
+    finally:
+        Path(name).unlink()
