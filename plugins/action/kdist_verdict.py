@@ -12,7 +12,8 @@ from typing import Any
 
 from ansible.plugins.action import ActionBase
 
-from kdist.lifecycle import preflight, spec
+from kdist import __version__
+from kdist.lifecycle import preflight, spec, versions
 from kdist.lifecycle.bundle import manifest
 from kdist.lifecycle.bundle.process import BundleError
 
@@ -41,6 +42,8 @@ class ActionModule(ActionBase):
         verdict = self._judge(cluster, variables) if cluster else None
         if verdict:
             reasons += [str(problem) for problem in verdict.problems]
+        if cluster and bundle is not None:
+            reasons += self._version_problems(bundle, cluster.settings.api_level, variables)
         if reasons or not cluster or not verdict or bundle is None:
             told = "\n".join(dict.fromkeys(reasons))
             return result | {"failed": True, "msg": f"Nothing was changed. To mend first:\n{told}"}
@@ -63,6 +66,19 @@ class ActionModule(ActionBase):
         for warning in verdict.warnings:
             self._display.warning(str(warning))
         return verdict
+
+    def _version_problems(
+        self, bundle: manifest.Manifest, api_level: str, variables: dict[str, Any]
+    ) -> list[str]:
+        name = self._task.args["observed"]
+        observed = {
+            host: variables["hostvars"][host].get(name, {}).get("observation") or {}
+            for host in variables["ansible_play_hosts_all"]
+        }
+        wanted = versions.Wanted(bundle.version, bundle.checkout, api_level)
+        upgrading = bool(variables.get("operation_upgrade"))
+        found = versions.site_problems(wanted, __version__, observed, upgrading=upgrading)
+        return [f"{host}: {reason}" for host, reason in found]
 
     def _bundle_directory(self, hostvars: dict[str, dict[str, Any]]) -> Path:
         given = next((v["kdist_bundle"] for v in hostvars.values() if v.get("kdist_bundle")), None)

@@ -116,6 +116,19 @@ def read_only_sysctls() -> list[str]:
     return [name.replace("/", ".") for name in SYSCTLS if not os.access(f"/proc/sys/{name}", os.W_OK)]
 
 
+def current_release() -> str:
+    """The version in use; empty on a host without kdist."""
+    link = Path("/opt/kdist/current")
+    return link.readlink().name if link.is_symlink() else ""
+
+
+def served_level() -> str:
+    """The API level that this host's API server is told to serve; empty where there is none."""
+    manifest = Path("/etc/kubernetes/manifests/kube-apiserver.yaml")
+    found = re.search(r"--api-level=(\S+)", manifest.read_text()) if manifest.exists() else None
+    return found[1] if found else ""
+
+
 def observe() -> dict[str, object]:
     release = os_release()
     version, controllers = cgroup_controllers()
@@ -138,6 +151,8 @@ def observe() -> dict[str, object]:
         "foreign_services": foreign_services(),
         "read_only_sysctls": read_only_sysctls(),
         "installed": installed,
+        "release": current_release(),
+        "api_level": served_level(),
         "has_authority": Path("/etc/kubernetes/pki/ca.key").exists(),
         "has_etcd_data": Path("/var/lib/etcd/member").exists(),
         "time": time.time(),

@@ -8,6 +8,7 @@ module: kdist_release
 short_description: Install a kdist release on this host
 description:
   - Releases live side by side in /opt/kdist/VERSION; C(current) is a link, so going back is a link too.
+  - With I(current) false it is only unpacked, for a change that is to be quick later.
   - An interrupted unpacking is begun again; a complete release of the same content is left alone.
 options:
   version:
@@ -19,6 +20,10 @@ options:
     type: list
     elements: str
     required: true
+  current:
+    description: Whether the release becomes the current one.
+    type: bool
+    default: true
 author: [kdist]
 """
 EXAMPLES = r"""
@@ -69,6 +74,7 @@ def main() -> None:
         argument_spec={
             "version": {"type": "str", "required": True},
             "layers": {"type": "list", "elements": "str", "required": True},
+            "current": {"type": "bool", "default": True},
         },
         supports_check_mode=True,
     )
@@ -78,14 +84,16 @@ def main() -> None:
     marker = target / ".layers"
     complete = marker.exists() and marker.read_text() == identity
     previous = str(link.readlink()) if link.is_symlink() else ""
-    changed = not complete or previous != version
+    becomes_current = module.params["current"] and previous != version
+    changed = not complete or becomes_current
     if changed and not module.check_mode:
         try:
             if not complete:
                 unpack(target, layers, identity)
         except subprocess.CalledProcessError as error:
             module.fail_json(msg=f"cannot unpack release {version}: {error.stderr.strip()}")
-        make_current(version)
+        if becomes_current:
+            make_current(version)
     module.exit_json(changed=changed, previous=previous)
 
 

@@ -18,6 +18,7 @@ from kdist.lifecycle.bundle.layers import TarWriter, file_digest
 from kdist.lifecycle.bundle.manifest import CONTROL_PLANE, FILE, NODE, OPERATOR, Entry, ImageEntry, Manifest
 from kdist.lifecycle.bundle.parts import Parts
 from kdist.lifecycle.bundle.process import BundleError, require
+from kdist.lifecycle.versions import Version
 
 TOOLS = {"apt-get": "apt", "dpkg-deb": "dpkg", "gcc": "gcc", "strip": "binutils"}
 NODE_PACKAGES = (
@@ -79,6 +80,7 @@ def _build(settings: BundleSettings, cache: Path, report: Report) -> Manifest:
         suite=settings.suite,
         python=wheels.PYTHONS[settings.suite],
         api_level=settings.api_level,
+        checkout=__version__,
         packages={
             role: {p.name: p.version for p in sorted(found, key=lambda p: p.name)}
             for role, found in debs.items()
@@ -101,6 +103,11 @@ def _check(settings: BundleSettings) -> None:
         raise BundleError(f"--suite {settings.suite}: choose one of {', '.join(SUITES)}")
     if settings.out.exists() and any(settings.out.iterdir()) and not (settings.out / FILE).exists():
         raise BundleError(f"--out {settings.out} is not empty and no bundle: nothing in it is replaced")
+    if settings.version:
+        try:
+            Version.parse(settings.version)
+        except ValueError as error:
+            raise BundleError(f"--version: {error}") from error
     require(TOOLS)
 
 

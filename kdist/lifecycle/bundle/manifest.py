@@ -45,6 +45,8 @@ class Manifest:
     site: tuple[str, ...]
     images: tuple[ImageEntry, ...]
     architecture: str = "amd64"
+    checkout: str = ""
+    """Version of the checkout that made it: an older one cannot install it."""
     packages: dict[str, dict[str, str]] = field(default_factory=dict)
     files: dict[str, Entry] = field(default_factory=dict)
 
@@ -54,6 +56,7 @@ class Manifest:
             "apiVersion": "kdist.io/v1",
             "kind": "Bundle",
             "version": self.version,
+            "checkout": self.checkout or self.version,
             "suite": self.suite,
             "architecture": self.architecture,
             "python": self.python,
@@ -72,6 +75,7 @@ class Manifest:
             data = json.loads(path.read_text())
             return cls(
                 version=data["version"],
+                checkout=data.get("checkout", data["version"]),
                 suite=data["suite"],
                 architecture=data["architecture"],
                 python=data["python"],
