@@ -26,6 +26,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "net": ("kdist.cli.net", "Run the pod network on this host."),
     "pki": ("kdist.cli.pki", "Inspect the certificates of a host."),
     "proxy": ("kdist.cli.proxy", "Run the service proxy on this host."),
+    "reset": ("kdist.cli.reset", "Leave hosts as they were before kdist."),
     "roles": ("kdist.cli.roles", "Check and document the Ansible roles of this checkout."),
     "scheduler": ("kdist.cli.scheduler", "Run the scheduler."),
     "vip": ("kdist.cli.vip", "Hold the virtual address of the API servers."),

@@ -1,4 +1,4 @@
-"""What modules that run on a host share: the way to the installed release, and atomic files."""
+"""What modules that run on a host share: the way to the installed release, and atomic files noted in the ledger."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import os
 import sys
 import tempfile
 from pathlib import Path
+
+from ansible.module_utils.kdist_ledger import Ledger
 
 RELEASE = Path("/opt/kdist/current")
 
@@ -20,7 +22,8 @@ def use_release(release: Path = RELEASE) -> None:
 
 
 def replace_file(path: Path, content: bytes, mode: int) -> None:
-    """Put a file in place atomically, parents included."""
+    """Put a file in place atomically, parents included; what was there before is noted in the host's ledger."""
+    Ledger().file(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:

@@ -46,6 +46,7 @@ import tarfile
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.kdist_ledger import Ledger
 
 SMALL = 1 << 20
 
@@ -111,6 +112,7 @@ def main() -> None:
     missing = [name for name, entry in files.items() if not is_whole(dest / name, entry)]
     extra = superfluous(dest, files)
     if not module.check_mode:
+        Ledger().begin()  # this is the first module that changes a host
         if missing and module.params["archive"]:
             take_in(module, dest, files, missing)
         for path in extra:

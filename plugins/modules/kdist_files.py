@@ -46,6 +46,7 @@ from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.kdist_host import replace_file
+from ansible.module_utils.kdist_ledger import Ledger
 
 
 def current(path: Path) -> tuple[str | None, int | None]:
@@ -85,6 +86,7 @@ def main() -> None:
         if Path(name).exists():
             written.append(name)
             if not module.check_mode:
+                Ledger().file(name)
                 Path(name).unlink()
     module.exit_json(changed=bool(written), written=written, diff=diffs)
 

@@ -35,6 +35,7 @@ imported:
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.kdist_ledger import Ledger
 
 KDIST = Path("/opt/kdist/current/bin/kdist")
 
@@ -54,6 +55,7 @@ def main() -> None:
     code, out, err = module.run_command([*command, "--check"])
     imported = out.split()
     if code == 0 and imported and not module.check_mode:
+        Ledger().images(imported)
         code, out, err = module.run_command(command)
     if code:
         module.fail_json(msg="the images cannot be imported", stderr=err[-2000:])

@@ -39,6 +39,7 @@ from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.kdist_host import replace_file
+from ansible.module_utils.kdist_ledger import Ledger
 
 MODULES_FILE = Path("/etc/modules-load.d/kdist.conf")
 SYSCTL_FILE = Path("/etc/sysctl.d/90-kdist.conf")
@@ -59,6 +60,7 @@ def set_sysctl(name: str, value: str, check_mode: bool) -> tuple[bool, str | Non
     try:
         with path.open("r+") as stream:
             if not check_mode:
+                Ledger().sysctl(name, present)
                 stream.write(value)
     except OSError:
         return False, present
@@ -86,6 +88,7 @@ def main() -> None:
                 replace_file(path, content.encode(), 0o644)
     for name in names:
         if not is_loaded(name) and not module.check_mode:
+            Ledger().module(name)
             subprocess.run(["modprobe", "-q", name], check=False, capture_output=True)
             changed = changed or is_loaded(name)
     for name, value in sysctls.items():

@@ -39,6 +39,7 @@ import subprocess
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.kdist_ledger import Ledger
 
 
 def installed() -> dict[str, str]:
@@ -70,6 +71,7 @@ def main() -> None:
     archives = {name: archive_of(name, module.params["directories"]) for name in missing}
     if absent := [name for name, archive in archives.items() if archive is None]:
         module.fail_json(msg=f"no .deb of {', '.join(absent)} in {', '.join(module.params['directories'])}")
+    Ledger().packages({name: present.get(name) for name in missing})
     command = ["dpkg", "--force-confold", "--force-unsafe-io", "--install", *archives.values()]
     environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
     done = subprocess.run(command, check=False, capture_output=True, text=True, env=environment)

@@ -46,6 +46,7 @@ from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.kdist_host import replace_file
+from ansible.module_utils.kdist_ledger import Ledger
 
 ROOT = Path("/opt/kdist")
 
@@ -87,6 +88,7 @@ def main() -> None:
     becomes_current = module.params["current"] and previous != version
     changed = not complete or becomes_current
     if changed and not module.check_mode:
+        Ledger().begin()
         try:
             if not complete:
                 unpack(target, layers, identity)
