@@ -18,6 +18,7 @@ type: notification
 short_description: Events for the program that runs a playbook
 description:
   - Writes task starts and results as JSON lines to the file descriptor in C(KDIST_EVENTS), when it is set.
+  - With C(KDIST_EVENTS_RESULTS) a result comes with what the module returned; of tasks with no_log that is censored.
   - Gives back the operator's lock that the action C(kdist_lock) took in this run.
 """
 
@@ -38,21 +39,31 @@ class CallbackModule(CallbackBase):
             os.set_inheritable(int(descriptor), False)
             os.close(int(descriptor))
 
-    def _emit(self, kind: str, host: str, task: str, message: str = "") -> None:
+        self._with_results = bool(os.environ.get("KDIST_EVENTS_RESULTS"))
+
+    def _emit(
+        self, kind: str, host: str, task: str, message: str = "", result: dict[str, Any] | None = None
+    ) -> None:
         if self._stream:
-            line = json.dumps({"kind": kind, "host": host, "task": task, "message": message})
-            self._stream.write(line + "\n")
+            event: dict[str, Any] = {"kind": kind, "host": host, "task": task, "message": message}
+            if self._with_results and result is not None:
+                event["result"] = result
+            self._stream.write(json.dumps(event, default=str) + "\n")
 
     def v2_playbook_on_task_start(self, task: Any, is_conditional: bool) -> None:
         self._emit("task", "", task.get_name())
 
+    def v2_playbook_on_handler_task_start(self, task: Any) -> None:
+        self._emit("task", "", task.get_name())
+
     def v2_runner_on_ok(self, result: Any) -> None:
         kind = "changed" if result._result.get("changed") else "ok"
-        self._emit(kind, result._host.get_name(), result._task.get_name())
+        self._emit(kind, result._host.get_name(), result._task.get_name(), "", result._result)
 
     def v2_runner_on_failed(self, result: Any, ignore_errors: bool = False) -> None:
         if not ignore_errors:
-            self._emit("failed", result._host.get_name(), result._task.get_name(), _message(result._result))
+            about = (result._host.get_name(), result._task.get_name(), _message(result._result))
+            self._emit("failed", *about, result._result)
 
     def v2_runner_on_unreachable(self, result: Any) -> None:
         self._emit("unreachable", result._host.get_name(), result._task.get_name(), _message(result._result))

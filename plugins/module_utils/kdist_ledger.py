@@ -45,6 +45,8 @@ TREES = (
     "/var/log/kubernetes",
     "/var/log/pods",
 )
+# Nobody else's, whatever is in them: the operator's lock is there before the ledger begins.
+OWN = ("/opt/kdist", "/var/lib/kdist")
 # Set by kdist net, kdist proxy and the CNI plug-ins while they run; those of kdist_kernel are noted one by one.
 SYSCTLS = (
     "net.bridge.bridge-nf-call-arptables",
@@ -158,8 +160,10 @@ class Ledger:
             "format": FORMAT,
             "begun": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
             "adopted": adopted,
-            "trees": {tree: None if adopted else _listing(self._at(tree)) for tree in TREES},
-            "owners": {tree: _owner(self._at(tree)) for tree in TREES if self._at(tree).is_dir()},
+            "trees": {tree: None if adopted or tree in OWN else _listing(self._at(tree)) for tree in TREES},
+            "owners": {
+                tree: _owner(self._at(tree)) for tree in TREES if tree not in OWN and self._at(tree).is_dir()
+            },
             "links": _links(self._at("/sys/class/net")),
             "mounts": mounts(self._at("/proc/self/mounts")),
             "tables": tables(),

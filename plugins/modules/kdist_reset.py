@@ -55,6 +55,8 @@ from ansible.module_utils.kdist_ledger import DIRECTORY, TREES, Ledger
 from ansible.module_utils.kdist_ledger import mounts as mount_points
 
 SOCKET = "/run/containerd/containerd.sock"
+# Needed until the end: the ledger is removed last, the lock by the operator who holds it.
+STAYS = (DIRECTORY, "/var/lib/kdist/operator.lock")
 CGROUPS = Path("/sys/fs/cgroup")
 VIP_MANIFEST = Path("/etc/kubernetes/manifests/kdist-vip.yaml")
 
@@ -299,8 +301,8 @@ class Reset:
 
     def remove_trees(self) -> None:
         present = {tree: list(_below(Path(tree))) for tree in TREES if Path(tree).is_dir()}
-        plan = teardown.trees(self.content, present, [*self.keep, DIRECTORY])
-        self.stays |= {path: reason for path, reason in plan.stays.items() if path != DIRECTORY}
+        plan = teardown.trees(self.content, present, [*self.keep, *STAYS])
+        self.stays |= {path: reason for path, reason in plan.stays.items() if path not in STAYS}
         for _, name in plan.steps:
             path = Path(name)
             if not self.apply:
@@ -345,7 +347,7 @@ class Reset:
             return
         self.ledger.remove()
         above = Path(DIRECTORY).parent
-        if self.content["trees"].get(str(above)) is None and above.is_dir() and not any(above.iterdir()):
+        if above.is_dir() and not any(above.iterdir()):
             above.rmdir()
 
 

@@ -41,7 +41,7 @@ def _write(path: str, record: dict[str, Any]) -> None:
 
 def answer(request: dict[str, Any], directory: str, now: float) -> dict[str, Any]:
     """Do what is asked; ``held`` is who holds the lock afterwards."""
-    if request["action"] == "show" and not os.path.isdir(directory):  # noqa: PTH112
+    if request["action"] != "take" and not os.path.isdir(directory):  # noqa: PTH112
         return {"held": None, "taken": False, "now": now}
     os.makedirs(directory, exist_ok=True)  # noqa: PTH103
     path = os.path.join(directory, FILE)  # noqa: PTH118
@@ -58,6 +58,8 @@ def answer(request: dict[str, Any], directory: str, now: float) -> dict[str, Any
         if request["action"] == "release" and mine:
             os.unlink(path)  # noqa: PTH108
             held = None
+            if not os.listdir(directory):  # noqa: PTH208
+                os.rmdir(directory)  # noqa: PTH106  # a host without kdist stays as it was
         return {"held": held, "taken": False, "now": now}
     finally:
         os.close(guard)

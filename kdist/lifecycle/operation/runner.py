@@ -33,6 +33,8 @@ class Event:
     host: str
     task: str
     message: str = ""
+    result: Mapping[str, Any] | None = None
+    """What the module returned, where ``results`` asked for it."""
 
 
 class PlaybookFailed(Exception):
@@ -48,29 +50,32 @@ class PlaybookFailed(Exception):
 async def run_playbook(
     site: Site,
     playbook: str,
-    held: Held,
+    held: Held | None,
     *,
     limit: Sequence[str] = (),
     extra: Mapping[str, Any] | None = None,
     tags: Sequence[str] = (),
+    check: bool = False,
+    results: bool = False,
     on_event: Callable[[Event], None] = lambda event: None,
 ) -> dict[str, int]:
     """Run a playbook of the checkout; how many tasks changed something, by host. Raises PlaybookFailed.
 
-    ``extra`` are extra variables. The playbook dies with this process; one that is still ending keeps
+    ``extra`` are extra variables; ``check`` changes nothing and asks for differences; ``held`` may be None for what
+    changes nothing or must work without a lock. The playbook dies with this process; one that is still ending keeps
     ``operator_lock`` waiting.
     """
     log = _log(site, playbook, limit)
     reading, writing = os.pipe()
-    passed = [writing] + ([held.descriptor] if held.descriptor is not None else [])
+    passed = [writing] + ([held.descriptor] if held and held.descriptor is not None else [])
     with log.open("wb") as output:
         process = await asyncio.create_subprocess_exec(
-            *_command(site, playbook, limit, extra or {}, tags),
+            *_command(site, playbook, limit, extra or {}, tags, check),
             cwd=CHECKOUT,
             stdin=asyncio.subprocess.DEVNULL,
             stdout=output,
             stderr=asyncio.subprocess.STDOUT,
-            env=_environment(held, writing),
+            env=_environment(held, writing, results),
             pass_fds=passed,
             start_new_session=True,
             preexec_fn=_die_with_parent,
@@ -100,18 +105,25 @@ def _log(site: Site, playbook: str, limit: Sequence[str]) -> Path:
 
 
 def _command(
-    site: Site, playbook: str, limit: Sequence[str], extra: Mapping[str, Any], tags: Sequence[str]
+    site: Site,
+    playbook: str,
+    limit: Sequence[str],
+    extra: Mapping[str, Any],
+    tags: Sequence[str],
+    check: bool,
 ) -> list[str]:
     line = [str(Path(sys.executable).with_name("ansible-playbook")), "-i", str(site.inventory), playbook]
     line += ["--limit", ",".join(limit)] if limit else []
     line += ["--tags", ",".join(tags)] if tags else []
+    line += ["--check", "--diff"] if check else []
     return line + (["--extra-vars", json.dumps(extra)] if extra else [])
 
 
-def _environment(held: Held, events: int) -> dict[str, str]:
+def _environment(held: Held | None, events: int, results: bool) -> dict[str, str]:
     return {
         **os.environ,
-        ENVIRONMENT: held.holder.id,
+        **({ENVIRONMENT: held.holder.id} if held else {}),
+        **({"KDIST_EVENTS_RESULTS": "1"} if results else {}),
         EVENTS: str(events),
         "ANSIBLE_NOCOLOR": "1",
         "ANSIBLE_FORCE_COLOR": "0",

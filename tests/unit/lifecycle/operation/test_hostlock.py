@@ -51,3 +51,12 @@ def test_a_record_that_a_crash_damaged_still_keeps_others_out(tmp_path: Path) ->
 def test_looking_leaves_nothing_behind(tmp_path: Path) -> None:
     assert ask(tmp_path / "absent", "show", None, 1)["held"] is None
     assert not (tmp_path / "absent").exists()
+
+
+def test_a_host_without_kdist_is_left_as_it_was(tmp_path: Path) -> None:
+    directory = tmp_path / "kdist"
+    ask(directory, "take", ALICE, 100)
+    ask(directory, "release", ALICE, 110)
+    assert not directory.exists()
+    assert ask(directory, "release", ALICE, 120)["held"] is None
+    assert not directory.exists()
