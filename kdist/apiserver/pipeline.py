@@ -12,7 +12,7 @@ from typing import Protocol
 
 import orjson
 
-from kdist.api import meta
+from kdist.api import errors, meta
 from kdist.api.errors import AlreadyExists, BadRequest, Cause
 from kdist.api.kinds import Kind
 from kdist.api.meta import Obj
@@ -249,10 +249,10 @@ class Pipeline:
                 "the object has been modified; please apply your changes to the latest version and try again",
             )
         if not version and not self._strategy.allow_unconditional_update:
-            raise self.store.invalid(
-                name,
-                [Cause("metadata.resourceVersion", "Invalid value: 0x0: must be specified for an update")],
-            )
+            told = "Invalid value: 0x0: must be specified for an update"
+            # The kind of this refusal is the resource's name: upstream knows no more at this point.
+            group, plural = self.resource.group, self.resource.plural
+            raise errors.invalid(group, plural, name, [Cause("metadata.resourceVersion", told)])
 
     def _prepare_update(self, new: Obj, old: Obj, subresource: str) -> None:
         objectmeta.prepare_update(new["metadata"], old["metadata"])

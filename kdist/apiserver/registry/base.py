@@ -49,6 +49,8 @@ class Strategy:
     orphans_by_default: ClassVar[bool] = False
     #: Whether metadata.generation counts changes of everything but metadata and status.
     tracks_generation: ClassVar[bool] = False
+    #: The generation of a new object; the first change makes it 1 where it is 0.
+    first_generation: ClassVar[int] = 1
     #: The status of a new object, for resources with a status of their own.
     initial_status: ClassVar[Obj] = {}
     #: The fields of the metadata that a write of the status, or of another view, leaves as they are.
@@ -59,6 +61,11 @@ class Strategy:
     deletion_finalizers: ClassVar[tuple[str, ...]] = ()
     #: Whether :meth:`shape` brings objects from storage into their present form.
     shapes_reads: ClassVar[bool] = False
+    #: Whether fields that the published type requires are missed where :meth:`check` says nothing about them; off
+    #: for resources whose rules know all that upstream misses.
+    checks_required: ClassVar[bool] = True
+    #: Whether finalizers without a domain have to be the system's own.
+    known_finalizers: ClassVar[bool] = True
     #: Converts between versions where that takes a webhook.
     converter: Converter | None = None
     #: The grammar of metadata.name.
@@ -80,8 +87,8 @@ class Strategy:
         """Reset what a user cannot set on create: the status, the generation."""
         if "status" in self.resource.subresources:
             obj["status"] = deepcopy(self.initial_status)
-        if self.tracks_generation:
-            obj.setdefault("metadata", {})["generation"] = 1
+        if self.tracks_generation and self.first_generation:
+            obj.setdefault("metadata", {})["generation"] = self.first_generation
 
     def prepare_update(self, new: Obj, old: Obj) -> None:
         """Keep what an update of the main resource cannot change, and count the generation."""
@@ -92,13 +99,16 @@ class Strategy:
     def validate(self, obj: Obj) -> list[Cause]:
         """Everything wrong with a new, defaulted object (its types are checked before)."""
         metadata = validate_metadata(
-            obj.get("metadata") or {}, namespaced=self.resource.namespaced, name_rule=self.name_rule
+            obj.get("metadata") or {},
+            namespaced=self.resource.namespaced,
+            name_rule=self.name_rule,
+            known_finalizers=self.known_finalizers,
         )
         return [*metadata, *self.check_content(obj)]
 
     def check_content(self, obj: Obj) -> list[Cause]:
         """What is wrong with a new object besides its metadata."""
-        return self._with_missing(obj, self.check(obj))
+        return self._with_missing(obj, [*self.check(obj), *self.check_create(obj)])
 
     def validate_update(self, new: Obj, old: Obj) -> list[Cause]:
         """Everything wrong with replacing ``old`` by ``new``."""
@@ -107,6 +117,8 @@ class Strategy:
 
     def _with_missing(self, obj: Obj, causes: list[Cause]) -> list[Cause]:
         """What the rules found, and the required fields on which they had nothing to say."""
+        if not self.checks_required:
+            return unique(causes)
         told = {cause.field for cause in causes}
         return unique([*causes, *(c for c in self.missing(obj) if c.field not in told)])
 
@@ -116,6 +128,10 @@ class Strategy:
 
     def check(self, obj: Obj) -> list[Cause]:
         """What is wrong with the content, on create and on update; required fields may be absent."""
+        return []
+
+    def check_create(self, obj: Obj) -> list[Cause]:
+        """What is wrong with the content of a new object that an object of old may have."""
         return []
 
     def check_update(self, new: Obj, old: Obj) -> list[Cause]:
@@ -188,14 +204,13 @@ class Strategy:
         """The generation of ``old``, plus one when anything outside metadata and status changed."""
         before = (old.get("metadata") or {}).get("generation")
         metadata = new.setdefault("metadata", {})
-        if before is None or not self.tracks_generation:
-            metadata.pop("generation", None)
-            if before is not None:
-                metadata["generation"] = before
-            return
-        ignored = {"apiVersion", "kind", "metadata", "status"}
-        changed = any(new.get(f) != old.get(f) for f in {*new, *old} - ignored)
-        metadata["generation"] = before + 1 if changed else before
+        metadata.pop("generation", None)
+        if self.tracks_generation and (before is not None or not self.first_generation):
+            ignored = {"apiVersion", "kind", "metadata", "status"}
+            if any(new.get(f) != old.get(f) for f in {*new, *old} - ignored):
+                before = (before or 0) + 1
+        if before is not None:
+            metadata["generation"] = before
 
 
 def unique(causes: list[Cause]) -> list[Cause]:

@@ -14,8 +14,13 @@ _UNQUALIFIED = {"kubernetes", "orphan", "foregroundDeletion", "customresourcecle
 _BANNED_OWNERS = {("v1", "Event")}
 
 
-def validate_metadata(metadata: Obj, *, namespaced: bool, name_rule: names.Rule) -> list[Cause]:
-    """Everything wrong with the metadata of a new object whose name is already generated."""
+def validate_metadata(
+    metadata: Obj, *, namespaced: bool, name_rule: names.Rule, known_finalizers: bool = True
+) -> list[Cause]:
+    """Everything wrong with the metadata of a new object whose name is already generated.
+
+    With ``known_finalizers`` a finalizer without a domain has to be one of the system's.
+    """
     found: list[Cause] = []
     if prefix := metadata.get("generateName"):
         rule = names.generated(name_rule)
@@ -28,7 +33,7 @@ def validate_metadata(metadata: Obj, *, namespaced: bool, name_rule: names.Rule)
     found += validate_labels(metadata.get("labels"), "metadata.labels")
     found += validate_annotations(metadata.get("annotations"), "metadata.annotations")
     found += _owners(metadata.get("ownerReferences") or [])
-    return found + _finalizers(metadata.get("finalizers") or [])
+    return found + _finalizers(metadata.get("finalizers") or [], known=known_finalizers)
 
 
 def _namespace(namespace: str, namespaced: bool) -> list[Cause]:
@@ -76,13 +81,13 @@ def _owners(owners: list[Obj]) -> list[Cause]:
     return found
 
 
-def _finalizers(finalizers: list[str]) -> list[Cause]:
+def _finalizers(finalizers: list[str], *, known: bool) -> list[Cause]:
     found = []
     for at, finalizer in enumerate(finalizers):
         found += [
             causes.invalid("metadata.finalizers", finalizer, c) for c in names.qualified_name(finalizer)
         ]
-        if "/" not in finalizer and finalizer not in _UNQUALIFIED:
+        if known and "/" not in finalizer and finalizer not in _UNQUALIFIED:
             told = "name is neither a standard finalizer name nor is it fully qualified"
             found.append(causes.invalid(f"metadata.finalizers[{at}]", finalizer, told))
     both = {"orphan", "foregroundDeletion"}
@@ -108,7 +113,7 @@ def validate_metadata_update(new: Obj, old: Obj) -> list[Cause]:
     found += _owners(new.get("ownerReferences") or [])
     if old.get("deletionTimestamp"):
         found += _finalizers_of_deleted(new, old)
-    return found + _finalizers(new.get("finalizers") or [])
+    return found + _finalizers(new.get("finalizers") or [], known=False)
 
 
 def _finalizers_of_deleted(new: Obj, old: Obj) -> list[Cause]:
