@@ -9,6 +9,7 @@ atomically; keys and kubeconfigs are 0600.
 from __future__ import annotations
 
 import contextlib
+import datetime
 import os
 import tempfile
 from collections.abc import Mapping
@@ -83,8 +84,14 @@ class HostFiles:
         missing = [spec.name for spec in plan.AUTHORITIES if self.authority(spec) is None]
         return missing if self._read(plan.SERVICE_ACCOUNT_KEY) else [*missing, "service-account key"]
 
-    def ensure_secrets(self) -> tuple[Secrets, list[str]]:
+    def ensure_secrets(
+        self,
+        given: Mapping[str, Pair] | None = None,
+        lifetime: datetime.timedelta = plan.AUTHORITY_LIFETIME,
+    ) -> tuple[Secrets, list[str]]:
         """The shared secrets, made where they are missing; and the names of those made.
+
+        ``given``: authorities that the operator brings, used where there is none yet.
 
         Raises FileExistsError when an authority's certificate is there without its key: making another one
         would turn every certificate of the cluster into waste, so a person has to decide.
@@ -97,7 +104,8 @@ class HostFiles:
                         f"{self.path(spec.path, '.crt')} exists but its key does not: "
                         "restore the key from a backup or from another control plane"
                     )
-                self._write_pair(spec.path, issue.create_authority(spec))
+                mine = (given or {}).get(spec.name)
+                self._write_pair(spec.path, mine or issue.create_authority(spec, lifetime))
                 made.append(spec.name)
         if self._read(plan.SERVICE_ACCOUNT_KEY) is None:
             private, public = issue.service_account_pair()
@@ -131,22 +139,38 @@ class HostFiles:
     def _pending(self, leaf: LeafSpec) -> PurePosixPath:
         return plan.PKI_DIR / "pending" / f"{leaf.name}.key"
 
-    def _fault(self, leaf: LeafSpec, authorities: Mapping[str, bytes]) -> str | None:
+    def _fault(
+        self,
+        leaf: LeafSpec,
+        authorities: Mapping[str, bytes],
+        renew_issued_before: datetime.datetime | None = None,
+    ) -> str | None:
         try:
             present = self._present(leaf)
         except ValueError as error:
             return str(error)
         if present is None:
             return "missing"
-        return issue.fault(leaf, present, authorities[leaf.authority])
+        return issue.fault(
+            leaf, present, authorities[leaf.authority], renew_issued_before=renew_issued_before
+        )
 
     def requests(
-        self, cluster: Cluster, host: Host, authorities: Mapping[str, bytes], *, dry_run: bool = False
+        self,
+        cluster: Cluster,
+        host: Host,
+        authorities: Mapping[str, bytes],
+        *,
+        dry_run: bool = False,
+        renew_issued_before: datetime.datetime | None = None,
     ) -> dict[str, Wanted]:
-        """What must be issued for this host: leaf name to request and reason. Valid leaves are kept."""
+        """What must be issued for this host: leaf name to request and reason.
+
+        Valid leaves are kept, but for those issued before the moment given.
+        """
         wanted = {}
         for leaf in plan.leaves(cluster, host):
-            if reason := self._fault(leaf, authorities):
+            if reason := self._fault(leaf, authorities, renew_issued_before):
                 key = self._read(self._pending(leaf)) or issue.new_key()
                 if not dry_run:
                     write(self.path(self._pending(leaf)), key, 0o600)
@@ -216,14 +240,14 @@ def sign_all(
         if name not in planned:
             raise issue.RequestRefused(f"{host.name} asks for {name!r}, which its plan does not have")
         leaf = planned[name]
-        signed[name] = issue.sign(leaf, csr, authorities[leaf.authority])
+        signed[name] = issue.sign(leaf, csr, authorities[leaf.authority], cluster.leaf_lifetime)
     return signed
 
 
 def provision(root: Path, cluster: Cluster, host: Host) -> list[str]:
     """Everything for one host that is its own authority (`kdist dev`, tests); the names of what changed."""
     files = HostFiles(root)
-    secrets, made = files.ensure_secrets()
+    secrets, made = files.ensure_secrets(lifetime=cluster.authority_lifetime)
     certificates = {name: pair.certificate for name, pair in secrets.authorities.items()}
     wanted = files.requests(cluster, host, certificates)
     signed = sign_all(cluster, host, {n: w.request for n, w in wanted.items()}, secrets.authorities)

@@ -20,10 +20,10 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.asymmetric.types import CertificateIssuerPrivateKeyTypes
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from kdist.pki.plan import AUTHORITY_DAYS, LEAF_DAYS, RENEW_BEFORE_DAYS, AuthoritySpec, LeafSpec
+from kdist.pki.plan import AUTHORITY_LIFETIME, LEAF_LIFETIME, AuthoritySpec, LeafSpec, renewal
 
 # Certificates are valid from a little before now, because the clocks of hosts differ.
-_BACKDATE = datetime.timedelta(minutes=10)
+BACKDATE = datetime.timedelta(minutes=10)
 
 
 class RequestRefused(Exception):
@@ -98,16 +98,18 @@ def _usage(*, authority: bool) -> x509.KeyUsage:
     )
 
 
-def create_authority(spec: AuthoritySpec) -> Pair:
+def create_authority(spec: AuthoritySpec, lifetime: datetime.timedelta = AUTHORITY_LIFETIME) -> Pair:
     """A fresh self-signed authority."""
     key = ec.generate_private_key(ec.SECP256R1())
-    return _authority(spec, key, _name(spec.common_name), key)
+    return _authority(spec, key, _name(spec.common_name), key, lifetime)
 
 
 def create_intermediate(spec: AuthoritySpec, root: Pair) -> Pair:
     """A fresh authority that another one vouches for."""
     issuer = x509.load_pem_x509_certificate(root.certificate)
-    return _authority(spec, ec.generate_private_key(ec.SECP256R1()), issuer.subject, _load_key(root.key))
+    return _authority(
+        spec, ec.generate_private_key(ec.SECP256R1()), issuer.subject, _load_key(root.key), AUTHORITY_LIFETIME
+    )
 
 
 def _authority(
@@ -115,6 +117,7 @@ def _authority(
     key: ec.EllipticCurvePrivateKey,
     issuer: x509.Name,
     signer: CertificateIssuerPrivateKeyTypes,
+    lifetime: datetime.timedelta,
 ) -> Pair:
     now = _now()
     certificate = (
@@ -123,8 +126,8 @@ def _authority(
         .issuer_name(issuer)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - _BACKDATE)
-        .not_valid_after(now + datetime.timedelta(days=AUTHORITY_DAYS))
+        .not_valid_before(now - BACKDATE)
+        .not_valid_after(now + lifetime)
         .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
         .add_extension(_usage(authority=True), critical=True)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
@@ -145,10 +148,12 @@ def request(leaf: LeafSpec, key: bytes) -> bytes:
     return builder.sign(_load_key(key), hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
 
 
-def sign(leaf: LeafSpec, csr: bytes, authority: Pair) -> bytes:
+def sign(leaf: LeafSpec, csr: bytes, authority: Pair, lifetime: datetime.timedelta = LEAF_LIFETIME) -> bytes:
     """Sign a request as ``leaf`` says; the plan, not the request, decides names, usages and lifetime.
 
-    Raises :class:`RequestRefused` when the request's signature is bad or its subject is not the plan's.
+    The first certificate of ``authority`` signs. One that others vouch for follows its leaf, for clients that know
+    only those. Raises :class:`RequestRefused` when the request's signature is bad, its subject is not the plan's, or
+    the authority has expired.
     """
     asked = x509.load_pem_x509_csr(csr)
     if not asked.is_signature_valid:
@@ -161,14 +166,19 @@ def sign(leaf: LeafSpec, csr: bytes, authority: Pair) -> bytes:
     usages = [ExtendedKeyUsageOID.SERVER_AUTH] if leaf.server else []
     usages += [ExtendedKeyUsageOID.CLIENT_AUTH] if leaf.client else []
     now = _now()
+    if now >= issuer.not_valid_after_utc:
+        raise RequestRefused(
+            f"{leaf.name}: the authority {leaf.authority} ended on {issuer.not_valid_after_utc:%Y-%m-%d %H:%M} UTC; "
+            f"exchange it: kdist pki rotate --authority {leaf.authority}"
+        )
     builder = (
         x509.CertificateBuilder()
         .subject_name(asked.subject)
         .issuer_name(issuer.subject)
         .public_key(asked.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - _BACKDATE)
-        .not_valid_after(min(now + datetime.timedelta(days=LEAF_DAYS), issuer.not_valid_after_utc))
+        .not_valid_before(now - BACKDATE)
+        .not_valid_after(min(now + lifetime, issuer.not_valid_after_utc))
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(_usage(authority=False), critical=True)
         .add_extension(x509.ExtendedKeyUsage(usages), critical=False)
@@ -181,7 +191,12 @@ def sign(leaf: LeafSpec, csr: bytes, authority: Pair) -> bytes:
         builder = builder.add_extension(
             x509.SubjectAlternativeName(_alternative_names(leaf.hosts)), critical=False
         )
-    return builder.sign(_load_key(authority.key), hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+    signed = builder.sign(_load_key(authority.key), hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+    return (
+        signed
+        if issuer.subject == issuer.issuer
+        else signed + issuer.public_bytes(serialization.Encoding.PEM)
+    )
 
 
 def issue(leaf: LeafSpec, authority: Pair) -> Pair:
@@ -191,9 +206,17 @@ def issue(leaf: LeafSpec, authority: Pair) -> Pair:
 
 
 def fault(
-    leaf: LeafSpec, pair: Pair, authority: bytes, *, now: datetime.datetime | None = None
+    leaf: LeafSpec,
+    pair: Pair,
+    authority: bytes,
+    *,
+    now: datetime.datetime | None = None,
+    renew_issued_before: datetime.datetime | None = None,
 ) -> str | None:
-    """Why an existing certificate does not serve for ``leaf`` any more, or None when it does."""
+    """Why an existing certificate does not serve for ``leaf`` any more, or None when it does.
+
+    ``authority`` is a bundle whose first certificate signs. With ``renew_issued_before`` older ones do not serve.
+    """
     try:
         certificate = x509.load_pem_x509_certificate(pair.certificate)
         key = _load_key(pair.key)
@@ -210,10 +233,25 @@ def fault(
         return f"subject is {certificate.subject.rfc4514_string()}"
     if missing := set(leaf.hosts) - _hosts_of(certificate):
         return f"does not name {', '.join(sorted(missing))}"
-    left = certificate.not_valid_after_utc - (now or _now())
-    if left < datetime.timedelta(days=RENEW_BEFORE_DAYS):
-        return f"expires in {left.days} days"
-    return None
+    return _age_fault(certificate, issuer, now or _now(), renew_issued_before)
+
+
+def _age_fault(
+    certificate: x509.Certificate,
+    issuer: x509.Certificate,
+    now: datetime.datetime,
+    renew_issued_before: datetime.datetime | None,
+) -> str | None:
+    begin, end = certificate.not_valid_before_utc, certificate.not_valid_after_utc
+    if renew_issued_before is not None and begin + BACKDATE < renew_issued_before:
+        return "renewal was asked for"
+    if now < renewal(begin, end):
+        return None
+    if end >= issuer.not_valid_after_utc > now:  # a new one would not last any longer
+        return None
+    if now >= end:
+        return f"expired on {end:%Y-%m-%d %H:%M} UTC"
+    return f"expires on {end:%Y-%m-%d %H:%M} UTC"
 
 
 def _hosts_of(certificate: x509.Certificate) -> set[str]:

@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import ipaddress
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from pathlib import PurePosixPath
 
 KUBERNETES_DIR = PurePosixPath("/etc/kubernetes")
 PKI_DIR = KUBERNETES_DIR / "pki"
 
 # Upstream's habit: authorities outlive leaves by far, leaves are renewed at every upgrade or by `site.yml`.
-AUTHORITY_DAYS = 3650
-LEAF_DAYS = 365
-# A leaf with less than this left is issued anew by the next run.
-RENEW_BEFORE_DAYS = 90
+AUTHORITY_LIFETIME = timedelta(days=3650)
+LEAF_LIFETIME = timedelta(days=365)
+# A leaf with less than this left is issued anew by the next run; of a short life, the last quarter.
+RENEW_BEFORE = timedelta(days=90)
+RENEW_SHARE = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +63,23 @@ class Cluster:
     extra_sans: tuple[str, ...] = ()
     api_vip: str | None = None
     """An address that always leads to a living API server."""
+    leaf_seconds: int = int(LEAF_LIFETIME.total_seconds())
+    authority_seconds: int = int(AUTHORITY_LIFETIME.total_seconds())
+
+    @property
+    def leaf_lifetime(self) -> timedelta:
+        """How long a new leaf serves."""
+        return timedelta(seconds=self.leaf_seconds)
+
+    @property
+    def authority_lifetime(self) -> timedelta:
+        """How long a new authority serves."""
+        return timedelta(seconds=self.authority_seconds)
+
+
+def renewal(not_before: datetime, not_after: datetime) -> datetime:
+    """From when on a leaf is issued anew."""
+    return not_after - min(RENEW_BEFORE, (not_after - not_before) / RENEW_SHARE)
 
 
 @dataclass(frozen=True, slots=True)
