@@ -1,0 +1,158 @@
+"""Has a host taken up the certificates and authorities that lie on it? The gate between phases of an exchange.
+
+Looks at what is in use, not at what should be: which certificate each port shows, when etcd (which reads its
+authorities once) was started, which bundle the pods see. Runs on the host.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import ssl
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature
+
+from kdist.pki import plan, survey
+
+TIMEOUT = 3.0
+PODS_CA = "pods/*/volumes/kubernetes.io~projected/*/ca.crt"
+
+
+@dataclass(frozen=True, slots=True)
+class Port:
+    """A server of this host and the authority that must have issued what it shows.
+
+    ``certificate`` is the file it serves, None when the server keeps its own.
+    """
+
+    name: str
+    port: int
+    authority: Path
+    certificate: Path | None
+
+
+def ports(host: plan.Host, api_port: int, root: Path = Path("/")) -> tuple[Port, ...]:
+    """The servers of a host."""
+    pki = root / str(plan.PKI_DIR).lstrip("/")
+    found = [Port("agent", 10250, pki / "ca.crt", None)]
+    if host.control_plane:
+        etcd = pki / "etcd"
+        found += [
+            Port("API server", api_port, pki / "ca.crt", pki / "apiserver.crt"),
+            Port("etcd clients", 2379, etcd / "ca.crt", etcd / "server.crt"),
+            Port("etcd peers", 2380, etcd / "ca.crt", etcd / "peer.crt"),
+        ]
+    return tuple(found)
+
+
+def shown(address: str, port: int, client: tuple[Path, Path] | None) -> bytes:
+    """The certificate (DER) that a server shows. OSError when none is shown."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE  # it is judged, not believed
+    if client is not None:
+        context.load_cert_chain(*client)
+    with (
+        socket.create_connection((address, port), TIMEOUT) as plain,
+        context.wrap_socket(plain, server_hostname=address) as secure,
+    ):
+        found = secure.getpeercert(binary_form=True)
+    if not found:
+        raise OSError("no certificate was shown")
+    return found
+
+
+def unsettled(
+    host: plan.Host,
+    api_port: int,
+    root: Path = Path("/"),
+    show: Callable[[str, int, tuple[Path, Path] | None], bytes] = shown,
+) -> list[str]:
+    """What on this host does not use yet what lies on it; empty when all does."""
+    return [
+        *_old_ports(host, api_port, root, show),
+        *(_old_etcd(root) if host.control_plane else ()),
+        *_old_leaves(root),
+        *_old_pods(root),
+    ]
+
+
+def _old_ports(
+    host: plan.Host, api_port: int, root: Path, show: Callable[[str, int, tuple[Path, Path] | None], bytes]
+) -> Iterator[str]:
+    etcd = root / str(plan.PKI_DIR).lstrip("/") / "etcd"
+    client = (etcd / "healthcheck-client.crt", etcd / "healthcheck-client.key")
+    for server in ports(host, api_port, root):
+        try:
+            told = _fault(server, show(host.address, server.port, client if "etcd" in server.name else None))
+        except OSError as error:
+            told = str(error) or type(error).__name__
+        if told:
+            yield f"{server.name} (port {server.port}): {told}"
+
+
+def _fault(server: Port, der: bytes) -> str | None:
+    found = x509.load_der_x509_certificate(der)
+    if server.certificate is not None:
+        wanted = x509.load_pem_x509_certificates(server.certificate.read_bytes())[0]
+        return None if found == wanted else f"does not show {server.certificate} yet"
+    signer = x509.load_pem_x509_certificates(server.authority.read_bytes())[0]
+    try:
+        found.verify_directly_issued_by(signer)
+    except (ValueError, TypeError, InvalidSignature):
+        return f"shows a certificate that the first authority in {server.authority} did not issue"
+    return None
+
+
+def _old_etcd(root: Path) -> Iterator[str]:
+    """etcd reads certificates at every handshake, and its authorities when it starts."""
+    bundle = root / str(plan.PKI_DIR).lstrip("/") / "etcd/ca.crt"
+    started = max((_started(process) for process in _processes(root, "etcd")), default=0.0)
+    if started < bundle.stat().st_mtime:
+        yield "etcd was started before its authorities changed" if started else "etcd does not run"
+
+
+def _processes(root: Path, command: str) -> Iterator[Path]:
+    for directory in (root / "proc").iterdir():
+        if directory.name.isdigit():
+            try:
+                if (directory / "comm").read_text().strip() == command:
+                    yield directory
+            except OSError:
+                continue  # it has ended
+
+
+def _started(process: Path) -> float:
+    """When a process was started, seconds since the epoch; 0 when it has ended."""
+    try:
+        ticks = int((process / "stat").read_text().rpartition(")")[2].split()[19])
+        lines = (process.parent / "stat").read_text().splitlines()
+    except OSError:
+        return 0.0
+    boot = next(float(line.split()[1]) for line in lines if line.startswith("btime"))
+    return boot + 1 + ticks / os.sysconf("SC_CLK_TCK")  # btime is cut to whole seconds
+
+
+def _old_leaves(root: Path) -> Iterator[str]:
+    found, unreadable = survey.look(root)
+    for one in found:
+        if one.previous and not one.authority:
+            yield f"/{one.path} was issued by the previous authority {one.issuer}"
+    for bad in unreadable:
+        yield f"/{bad.path}: {bad.reason}"
+
+
+def _old_pods(root: Path) -> Iterator[str]:
+    bundle = (root / str(plan.PKI_DIR).lstrip("/") / "ca.crt").read_bytes()
+    stale = []
+    for path in (root / "var/lib/kubelet").glob(PODS_CA):
+        try:
+            if path.read_bytes() != bundle:
+                stale.append(path.parts[path.parts.index("pods") + 1])
+        except FileNotFoundError:
+            continue  # its pod has ended
+    if stale:
+        yield f"{len(stale)} pods do not see the present authorities yet, such as {sorted(stale)[0]}"
