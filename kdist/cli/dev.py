@@ -189,14 +189,14 @@ async def _start_clients(group: asyncio.TaskGroup, settings: DevSettings, kubern
 
     pki = kubernetes / "pki"
     manager = ControllerManagerSettings(
-        kubeconfig=kubernetes / "controller-manager.conf",
+        kubeconfig=kubernetes / "controller-manager/controller-manager.conf",
         controllers=("*", "bootstrap-signer-controller", "token-cleaner-controller"),
         root_ca_file=pki / "ca.crt",
         service_account_private_key_file=pki / "sa.key",
         cluster_signing_cert_file=pki / "ca.crt",
         cluster_signing_key_file=pki / "ca.key",
     )
-    scheduler = SchedulerSettings(kubeconfig=kubernetes / "scheduler.conf")
+    scheduler = SchedulerSettings(kubeconfig=kubernetes / "scheduler/scheduler.conf")
 
     async def controllers() -> None:
         async with Client.from_kubeconfig(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 import subprocess
 import sys
@@ -11,6 +12,8 @@ from typing import Any
 import click
 
 from kdist.lifecycle import spec
+from kdist.lifecycle.certificates import given
+from kdist.lifecycle.operation.site import CHECKOUT
 
 
 def _inventory(path: Path) -> dict[str, Any]:
@@ -58,6 +61,9 @@ def validate(inventory: Path) -> None:
     listed = _inventory(inventory)
     groups = {name: _members(listed, name) for name in (spec.CONTROL_PLANE_GROUP, spec.NODE_GROUP)}
     cluster, problems = spec.read(_resolved(listed), groups)
+    if cluster is not None:
+        _, unfit = given.read(cluster.settings, CHECKOUT, datetime.datetime.now(datetime.UTC))
+        problems += unfit
     for problem in problems:
         click.echo(str(problem), err=True)
     if problems or cluster is None:

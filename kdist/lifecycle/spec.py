@@ -12,10 +12,12 @@ import ipaddress
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 
 CONTROL_PLANE_GROUP = "kube_control_plane"
 NODE_GROUP = "kube_node"
+AUTHORITIES = ("ca", "etcd-ca", "front-proxy-ca")
 KNOWN_ADDONS = ("net", "proxy", "dns", "csi-local")
 # Names that roles and playbooks register for themselves; an inventory that sets them is wrong all the same.
 PREFIX = "kdist_"
@@ -137,6 +139,33 @@ def _taints(value: Any) -> tuple[str, ...]:
     return tuple(value)
 
 
+def _duration(least: timedelta) -> Callable[[Any], int]:
+    """Seconds of a duration such as 8760h, 365d or 90m."""
+
+    def convert(value: Any) -> int:
+        matched = re.fullmatch(r"([1-9][0-9]*)([dhm])", str(value))
+        if not matched:
+            raise Invalid(f"must be a duration such as 365d, 8760h or 90m, not {value!r}")
+        unit = {"d": timedelta(days=1), "h": timedelta(hours=1), "m": timedelta(minutes=1)}[matched[2]]
+        if (span := int(matched[1]) * unit) < least:
+            raise Invalid(f"must be at least {int(least.total_seconds() // 60)}m, not {value}")
+        return int(span.total_seconds())
+
+    return convert
+
+
+def _authorities(value: Any) -> dict[str, dict[str, str]]:
+    """Name of an authority to the files of its certificate and key."""
+    if not isinstance(value, Mapping):
+        raise Invalid(f"must be a mapping of authority to its files, not {value!r}")
+    for name, pair in value.items():
+        if name not in AUTHORITIES:
+            raise Invalid(f"unknown authority {name!r}; known are {', '.join(AUTHORITIES)}")
+        if not isinstance(pair, Mapping) or set(pair) != {"certificate", "key"}:
+            raise Invalid(f"{name} must have certificate and key, the paths of two files")
+    return {name: {what: _text(path) for what, path in pair.items()} for name, pair in value.items()}
+
+
 def _setting(convert: Callable[[Any], Any], default: Any, help: str) -> Any:
     return field(default=default, metadata={"convert": convert, "help": help})
 
@@ -169,6 +198,19 @@ class ClusterSettings:
         _texts, (), "Resolvers for names outside the cluster; empty: those of the hosts."
     )
     addons: tuple[str, ...] = _setting(_addons, KNOWN_ADDONS, "Parts installed as workloads of the cluster.")
+    certificate_lifetime: int = _setting(
+        _duration(timedelta(minutes=2)),
+        365 * 86400,
+        "How long certificates serve, such as 365d or 90m; site.yml renews in the last quarter (90 days at most).",
+    )
+    authority_lifetime: int = _setting(
+        _duration(timedelta(hours=1)), 3650 * 86400, "How long authorities that kdist makes serve."
+    )
+    authorities: Mapping[str, Mapping[str, str]] | None = _setting(
+        _authorities,
+        None,
+        "Authorities of your own: ca, etcd-ca, front-proxy-ca to the files certificate and key; none: kdist's.",
+    )
     encrypted_resources: tuple[str, ...] = _setting(
         _resources,
         ("secrets",),
@@ -330,6 +372,9 @@ def _across(settings: ClusterSettings, hosts: list[HostSpec]) -> list[Problem]:
         problems.append(Problem("all", "kdist_dns_address", reason))
     if services.num_addresses < 16:
         problems.append(Problem("all", "kdist_service_cidr", f"{services} is too small, /28 is the least"))
+    if settings.certificate_lifetime > settings.authority_lifetime:
+        reason = "is longer than kdist_authority_lifetime: no certificate outlives its authority"
+        problems.append(Problem("all", "kdist_certificate_lifetime", reason))
     problems += _vip_problems(settings, hosts)
     problems += _address_problems(hosts, {"kdist_pod_cidr": pods, "kdist_service_cidr": services})
     if len([h for h in hosts if h.control_plane]) % 2 == 0:

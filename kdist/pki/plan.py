@@ -7,7 +7,7 @@ is already there. Names, subjects and places are the ones every Kubernetes tool 
 from __future__ import annotations
 
 import ipaddress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import PurePosixPath
 
@@ -163,9 +163,9 @@ def _control_plane_leaves(cluster: Cluster, host: Host) -> list[LeafSpec]:
         ),
         _kubeconfig_leaf("admin", "kubernetes-admin", "kubeadm:cluster-admins"),
         _kubeconfig_leaf("super-admin", "kubernetes-super-admin", "system:masters"),
-        _kubeconfig_leaf("controller-manager", "system:kube-controller-manager"),
-        _kubeconfig_leaf("scheduler", "system:kube-scheduler"),
-        *([_kubeconfig_leaf(VIP, "system:kdist-vip")] if cluster.api_vip else []),
+        _pod_kubeconfig_leaf("controller-manager", "system:kube-controller-manager"),
+        _pod_kubeconfig_leaf("scheduler", "system:kube-scheduler"),
+        *([_pod_kubeconfig_leaf(VIP, "system:kdist-vip")] if cluster.api_vip else []),
     ]
 
 
@@ -178,6 +178,13 @@ def _kubeconfig_leaf(name: str, common_name: str, *organizations: str) -> LeafSp
         organizations=organizations,
         kubeconfig=KUBERNETES_DIR / f"{name}.conf",
     )
+
+
+def _pod_kubeconfig_leaf(name: str, common_name: str) -> LeafSpec:
+    """One that a static pod reads: in a directory of its own, because a mount of the file alone shows the old one
+    for ever after it was replaced."""
+    leaf = _kubeconfig_leaf(name, common_name)
+    return replace(leaf, kubeconfig=KUBERNETES_DIR / name / f"{name}.conf")
 
 
 def leaves(cluster: Cluster, host: Host) -> tuple[LeafSpec, ...]:

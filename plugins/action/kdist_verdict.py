@@ -6,6 +6,7 @@ Runs on the operator's machine and touches no host. Everything that is wrong com
 from __future__ import annotations
 
 import dataclasses
+import datetime
 import time
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from kdist import __version__
 from kdist.lifecycle import preflight, spec, versions
 from kdist.lifecycle.bundle import manifest
 from kdist.lifecycle.bundle.process import BundleError
+from kdist.lifecycle.certificates import given
 
 # What a relative kdist_bundle is relative to.
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -38,6 +40,9 @@ class ActionModule(ActionBase):
         cluster, problems = spec.read(hostvars, variables["groups"])
         directory = self._bundle_directory(hostvars)
         bundle, faults = _bundle(directory)
+        if cluster:
+            _, unfit = given.read(cluster.settings, CHECKOUT, datetime.datetime.now(datetime.UTC))
+            problems += unfit
         reasons = [str(problem) for problem in problems] + faults
         verdict = self._judge(cluster, variables) if cluster else None
         if verdict:
@@ -81,8 +86,8 @@ class ActionModule(ActionBase):
         return [f"{host}: {reason}" for host, reason in found]
 
     def _bundle_directory(self, hostvars: dict[str, dict[str, Any]]) -> Path:
-        given = next((v["kdist_bundle"] for v in hostvars.values() if v.get("kdist_bundle")), None)
-        return Path(CHECKOUT, given or spec.ClusterSettings.__dataclass_fields__["bundle"].default)
+        named = next((v["kdist_bundle"] for v in hostvars.values() if v.get("kdist_bundle")), None)
+        return Path(CHECKOUT, named or spec.ClusterSettings.__dataclass_fields__["bundle"].default)
 
     def _hostvars(self, variables: dict[str, Any]) -> dict[str, dict[str, Any]]:
         """What concerns kdist of every host's variables, templates resolved."""
@@ -110,6 +115,10 @@ def _facts(cluster: spec.ClusterSpec) -> dict[str, Any]:
         k: list(v) if isinstance(v, tuple) else v for k, v in dataclasses.asdict(cluster.settings).items()
     }
     port = cluster.settings.api_port
+    settings["authorities"] = {
+        name: {what: str(CHECKOUT / path) for what, path in pair.items()}
+        for name, pair in (cluster.settings.authorities or {}).items()
+    }
     settings |= {
         "dns_address": cluster.dns_address,
         "api_servers": [f"https://{host.address}:{port}" for host in cluster.control_planes],

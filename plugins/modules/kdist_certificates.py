@@ -28,7 +28,7 @@ options:
     choices: [trust, issue, drop]
     type: str
   given:
-    description: For C(exchanged), authorities that the operator brings, by name, with certificate and key.
+    description: For C(exchanged), authorities that the operator brings; name to a list of certificate and key.
     type: dict
     default: {}
   authority_seconds:
@@ -50,6 +50,10 @@ options:
     description: For C(settled), port of the API server.
     type: int
     default: 6443
+  pods:
+    description: For C(settled), whether to wait for what pods see too, which follows within two minutes.
+    type: bool
+    default: true
   timeout:
     description: For C(settled), seconds.
     type: int
@@ -128,7 +132,7 @@ def maker(params, spec):
 
     given = params["given"].get(spec.name)
     if given:
-        return Pair(given["certificate"].encode(), given["key"].encode())
+        return Pair(*(pem.encode() + b"\n" for pem in given))
     return create_authority(spec, datetime.timedelta(seconds=params["authority_seconds"]))
 
 
@@ -139,7 +143,7 @@ def settled(module):
     params = module.params
     host = Host("", params["address"], params["control_plane"])
     began = time.monotonic()
-    while told := unsettled(host, params["api_port"]):
+    while told := unsettled(host, params["api_port"], pods=params["pods"]):
         if time.monotonic() - began > params["timeout"]:
             module.fail_json(msg="does not use its present certificates yet: " + "; ".join(told))
         time.sleep(1)
@@ -158,6 +162,7 @@ def main() -> None:
             "address": {"type": "str"},
             "control_plane": {"type": "bool", "default": False},
             "api_port": {"type": "int", "default": 6443},
+            "pods": {"type": "bool", "default": True},
             "timeout": {"type": "int", "default": 180},
         },
         required_if=[("state", "settled", ["address"])],

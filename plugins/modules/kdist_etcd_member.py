@@ -59,6 +59,10 @@ EXAMPLES = r"""
     control_planes: {cp1: 10.0.0.1, cp2: 10.0.0.2}
 """
 RETURN = r"""
+authority:
+  description: For C(joined), a digest of the authorities that etcd trusts.
+  returned: state is joined
+  type: str
 initial_cluster:
   description: For C(joined), the value of --initial-cluster.
   returned: state is joined
@@ -77,6 +81,7 @@ waited:
   type: float
 """
 
+import hashlib
 import re
 import time
 from pathlib import Path
@@ -109,6 +114,11 @@ def known_members(others, pki):
         return etcd, etcd.members()
     except EtcdctlError:
         return etcd, None
+
+
+def authority(path):
+    """What tells one bundle of authorities from another: etcd reads it when it starts, so a change restarts it."""
+    return hashlib.sha256(path.read_bytes()).hexdigest() if path.exists() else ""
 
 
 def set_aside(data):
@@ -148,6 +158,7 @@ def join(module):
     return {
         "changed": plan.step in (Step.ADD, Step.REPLACE, Step.SET_ASIDE),
         "step": plan.step.value,
+        "authority": authority(PKI / "ca.crt"),
         "initial_cluster": initial[0],
         "initial_cluster_state": initial[1],
     }

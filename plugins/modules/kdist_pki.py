@@ -19,7 +19,9 @@ options:
     type: str
     required: true
   cluster:
-    description: "name, service_cidr, dns_domain, api_servers (addresses), api_port, extra_sans, api_vip."
+    description: >-
+      name, service_cidr, dns_domain, api_servers (addresses), api_port, extra_sans, api_vip, leaf_seconds,
+      authority_seconds.
     type: dict
     required: true
   hosts:
@@ -33,6 +35,14 @@ options:
     description: Certificates of the authorities by name, PEM.
     type: dict
     default: {}
+  given:
+    description: For C(secrets), authorities that the operator brings; name to a list of certificate and key.
+    type: dict
+    default: {}
+  renew_issued_before:
+    description: For C(request), certificates issued before this are renewed too; seconds since the epoch.
+    type: float
+    default: 0
   secrets:
     description: What C(secrets) returned, for control planes.
     type: dict
@@ -65,6 +75,8 @@ reasons:
   returned: state is request
   type: dict
 """
+
+import datetime
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.kdist_host import use_release
@@ -100,9 +112,30 @@ def make_secrets(module, files, cluster, hosts):
     missing = files.missing_secrets()
     if missing and module.check_mode:
         return {"changed": True, "secrets": None, "authorities": {}, "made": missing}
-    secrets, made = files.ensure_secrets()
+    secrets, made = files.ensure_secrets(operators(module, files), cluster.authority_lifetime)
     public = {name: pair.certificate.decode() for name, pair in secrets.authorities.items()}
     return {"changed": bool(made), "secrets": secrets_out(secrets), "authorities": public, "made": made}
+
+
+def operators(module, files):
+    """The operator's authorities; one that is not the cluster's is exchanged by phases and never just replaced."""
+    from kdist.pki import plan
+    from kdist.pki.issue import Pair
+    from kdist.pki.rotation import certificates as parts
+
+    given = {
+        name: Pair(*(pem.encode() + b"\n" for pem in pair)) for name, pair in module.params["given"].items()
+    }
+    for spec in plan.AUTHORITIES:
+        present = files.authority(spec)
+        if spec.name not in given or present is None:
+            continue
+        if parts(given[spec.name].certificate)[0] not in parts(present.certificate):
+            raise ValueError(
+                f"kdist_authorities names another {spec.name} than the cluster has: bring it in with "
+                f"`kdist pki rotate --authority {spec.name}`, or take it out of the cluster file"
+            )
+    return given
 
 
 def make_requests(module, files, cluster, hosts):
@@ -113,7 +146,8 @@ def make_requests(module, files, cluster, hosts):
     if not authorities:  # check mode on an empty host: everything is still to be issued
         wanted = {leaf.name: "missing" for leaf in plan.leaves(cluster, host)}
         return {"changed": True, "requests": {}, "reasons": wanted}
-    wanted = files.requests(cluster, host, authorities, dry_run=module.check_mode)
+    moment = datetime.datetime.fromtimestamp(module.params["renew_issued_before"], datetime.UTC)
+    wanted = files.requests(cluster, host, authorities, dry_run=module.check_mode, renew_issued_before=moment)
     return {
         "changed": bool(wanted),
         "requests": {name: want.request.decode() for name, want in wanted.items()},
@@ -154,6 +188,8 @@ def main() -> None:
             "cluster": {"type": "dict", "required": True},
             "hosts": {"type": "dict", "required": True},
             "name": {"type": "str"},
+            "given": {"type": "dict", "default": {}, "no_log": True},
+            "renew_issued_before": {"type": "float", "default": 0},
             "authorities": {"type": "dict", "default": {}},
             "secrets": {"type": "dict", "no_log": True},
             "requests": {"type": "dict", "default": {}},

@@ -19,6 +19,7 @@ from kdist.agent.server.streams import Streams
 from kdist.agent.server.tunnel import StreamRefused
 from kdist.api.errors import ApiError
 from kdist.client.rest import Unreachable
+from kdist.pki.serving import server_context
 from kdist.telemetry import log
 
 _log = log.get(__name__)
@@ -98,13 +99,14 @@ def _stream_routes(streams: Streams) -> list[web.RouteDef]:
 
 
 def tls_context(certificate: Path, key: Path, client_ca: Path | None) -> ssl.SSLContext:
-    """The server's TLS: client certificates are optional, but only those of ``client_ca`` are accepted."""
+    """The server's TLS, which follows its files: client certificates are optional, but must be of ``client_ca``."""
+    context, _ = server_context(_plain_context, certificate, key, [client_ca] if client_ca else [])
+    return context
+
+
+def _plain_context() -> ssl.SSLContext:
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.load_cert_chain(certificate, key)
-    if client_ca is not None:
-        context.load_verify_locations(client_ca)
-        context.verify_mode = ssl.CERT_OPTIONAL
     return context
 
 

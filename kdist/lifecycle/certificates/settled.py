@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import socket
 import ssl
+import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,29 +66,57 @@ def shown(address: str, port: int, client: tuple[Path, Path] | None) -> bytes:
     return found
 
 
+def answers(url: str) -> str | None:
+    """Why a health endpoint is not content, or None."""
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE  # whose it is was looked at before
+    try:
+        with urllib.request.urlopen(url, timeout=TIMEOUT, context=context) as answer:
+            answer.read()
+    except OSError as error:
+        return f"{url}: {error}"
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class Eyes:
+    """How servers are looked at; tests have others."""
+
+    show: Callable[[str, int, tuple[Path, Path] | None], bytes] = shown
+    answers: Callable[[str], str | None] = answers
+
+
 def unsettled(
-    host: plan.Host,
-    api_port: int,
-    root: Path = Path("/"),
-    show: Callable[[str, int, tuple[Path, Path] | None], bytes] = shown,
+    host: plan.Host, api_port: int, *, pods: bool = True, root: Path = Path("/"), eyes: Eyes = Eyes()
 ) -> list[str]:
-    """What on this host does not use yet what lies on it; empty when all does."""
+    """What on this host does not use yet what lies on it, or is not healthy; empty when all is well.
+
+    ``pods``: whether the pods' view of the authorities counts, which follows within two minutes.
+    """
     return [
-        *_old_ports(host, api_port, root, show),
-        *(_old_etcd(root) if host.control_plane else ()),
+        *_old_ports(host, api_port, root, eyes),
+        *(_control_plane(host, api_port, root, eyes) if host.control_plane else ()),
         *_old_leaves(root),
-        *_old_pods(root),
+        *(_old_pods(root) if pods else ()),
     ]
 
 
-def _old_ports(
-    host: plan.Host, api_port: int, root: Path, show: Callable[[str, int, tuple[Path, Path] | None], bytes]
-) -> Iterator[str]:
+def _control_plane(host: plan.Host, api_port: int, root: Path, eyes: Eyes) -> Iterator[str]:
+    yield from _old_etcd(root)
+    at = f"[{host.address}]" if ":" in host.address else host.address
+    for url in ("http://127.0.0.1:2381/health", f"https://{at}:{api_port}/readyz"):
+        if told := eyes.answers(url):
+            yield told
+
+
+def _old_ports(host: plan.Host, api_port: int, root: Path, eyes: Eyes) -> Iterator[str]:
     etcd = root / str(plan.PKI_DIR).lstrip("/") / "etcd"
     client = (etcd / "healthcheck-client.crt", etcd / "healthcheck-client.key")
     for server in ports(host, api_port, root):
         try:
-            told = _fault(server, show(host.address, server.port, client if "etcd" in server.name else None))
+            told = _fault(
+                server, eyes.show(host.address, server.port, client if "etcd" in server.name else None)
+            )
         except OSError as error:
             told = str(error) or type(error).__name__
         if told:

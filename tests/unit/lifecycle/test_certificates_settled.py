@@ -9,7 +9,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from kdist.lifecycle.certificates.settled import unsettled
+from kdist.lifecycle.certificates.settled import Eyes, unsettled
 from kdist.pki import files, plan
 from kdist.pki.rotation import Exchange, Phase
 
@@ -24,6 +24,7 @@ class Machine:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self.ill: dict[str, str] = {}
         files.provision(root, CLUSTER, HOST)
         self.start_etcd()
         self.take_up()
@@ -42,7 +43,8 @@ class Machine:
         return x509.load_pem_x509_certificate(self.shown[port]).public_bytes(Encoding.DER)
 
     def told(self) -> str:
-        return "; ".join(unsettled(HOST, 6443, self.root, self.show))
+        eyes = Eyes(self.show, lambda url: self.ill.get(url))
+        return "; ".join(unsettled(HOST, 6443, root=self.root, eyes=eyes))
 
 
 @pytest.fixture
@@ -52,6 +54,11 @@ def machine(tmp_path: Path) -> Machine:
 
 def test_a_host_that_uses_what_it_has_is_settled(machine: Machine) -> None:
     assert machine.told() == ""
+
+
+def test_servers_must_be_healthy(machine: Machine) -> None:
+    machine.ill["https://10.0.0.1:6443/readyz"] = "etcd failed"
+    assert machine.told() == "etcd failed"
 
 
 def test_servers_must_show_what_was_issued(machine: Machine) -> None:
