@@ -36,9 +36,11 @@ from kdist.agent.volumes.manager import Volumes
 from kdist.agent.volumes.objects import Objects
 from kdist.api import pods as api_pods
 from kdist.api import quantity
+from kdist.api.features import Features
 from kdist.api.meta import Obj
 from kdist.client.rest import Client
 from kdist.config.agent import AgentSettings
+from kdist.telemetry import gates
 from kdist.telemetry import health as health_server
 from kdist.telemetry import log as telemetry
 
@@ -60,6 +62,7 @@ async def run(settings: AgentSettings) -> None:
             client = Client.from_kubeconfig(settings.kubeconfig, user_agent="kdist-agent")
             await stack.enter_async_context(client)
         node = node_spec(settings, await _runtime_version(cri))
+        gates.publish(node.features)
         agent = Agent(settings, cri, node, client)
         stack.push_async_callback(agent.handlers.close)
         if settings.healthz_bind_address:
@@ -91,6 +94,7 @@ def node_spec(settings: AgentSettings, runtime_version: str) -> node_status.Node
         labels=node_status.parse_pairs(settings.node_labels),
         taints=tuple(node_status.parse_taint(t) for t in settings.register_with_taints),
         reserved={resource: api_pods.amount(resource, text) for resource, text in reserved.items()},
+        features=Features.parse(settings.api_level, settings.feature_gates),
     )
 
 
@@ -102,7 +106,7 @@ class Agent:
     ) -> None:
         self._settings, self._cri, self._node, self._client = settings, cri, node, client
         self.health = RuntimeHealth()
-        self.handlers = Handlers(cri)
+        self.handlers = Handlers(cri, api_level=settings.api_level)
         self._drivers = Drivers()
         self._objects = Objects(client or NoApi())
         self._volumes = Volumes(

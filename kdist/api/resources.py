@@ -25,6 +25,8 @@ class Subresource:
     kind: str
     verbs: tuple[str, ...]
     since: str = ""
+    #: The feature gate without which it is not served.
+    feature: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +48,8 @@ class Resource:
     #: ``GROUP/VERSION`` that objects are stored as, when another version of the kind shares the prefix.
     stored_as: str = ""
     since: str = ""
+    #: The feature gate without which it is not served.
+    feature: str = ""
     #: The kind of a collection where it is not that of an object and ``List``.
     collection_kind: str = ""
     #: Verbs that work, but that discovery does not tell of.
@@ -88,11 +92,11 @@ _SUBRESOURCES: dict[str, tuple[str, str, str, tuple[str, ...]]] = {
 
 
 def _subresource(text: str, group: str, version: str, kind: str) -> Subresource:
-    name, _, since = text.partition("@")
+    name, _, feature = text.partition("?")
     if name == "proxy":
-        return Subresource(name, group, version, f"{kind}ProxyOptions", _PROXY, since)
+        return Subresource(name, group, version, f"{kind}ProxyOptions", _PROXY)
     coordinates = _SUBRESOURCES.get(name, (group, version, kind, _READ_WRITE))
-    return Subresource(name, *coordinates, since)
+    return Subresource(name, *coordinates, feature=feature)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +119,7 @@ class _Family:
         prefix: str | None = None,
         stored_as: str = "",
         since: str = "",
+        feature: str = "",
     ) -> Resource:
         subresources = [_subresource(s, self.group, self.version, kind) for s in sub.split()]
         stored = "get" in verbs and prefix != ""
@@ -132,6 +137,7 @@ class _Family:
             storage_prefix=f"/registry/{prefix or plural}/" if stored else "",
             stored_as=stored_as,
             since=since,
+            feature=feature,
         )
 
 
@@ -148,7 +154,8 @@ def _core() -> Iterator[Resource]:
     yield row("nodes", "Node", "no", cluster=True, sub="proxy status", prefix="minions")
     yield row("persistentvolumeclaims", "PersistentVolumeClaim", "pvc", sub="status")
     yield row("persistentvolumes", "PersistentVolume", "pv", cluster=True, sub="status")
-    pod = "attach binding ephemeralcontainers eviction exec log portforward proxy resize@1.33 status"
+    resize = "resize?InPlacePodVerticalScaling"
+    pod = f"attach binding ephemeralcontainers eviction exec log portforward proxy {resize} status"
     yield row("pods", "Pod", "po", categories="all", sub=pod)
     yield row("podtemplates", "PodTemplate")
     controller = "ReplicationController"
@@ -209,6 +216,16 @@ def _cluster_policy() -> Iterator[Resource]:
     yield row("ipaddresses", "IPAddress", "ip", cluster=True, since="1.33")
     yield row("networkpolicies", "NetworkPolicy", "netpol")
     yield row("servicecidrs", "ServiceCIDR", cluster=True, sub="status", since="1.33")
+    row = _Family("networking.k8s.io", "v1beta1").row
+    yield row("ipaddresses", "IPAddress", "ip", cluster=True, stored_as="networking.k8s.io/v1", since="1.33")
+    yield row(
+        "servicecidrs",
+        "ServiceCIDR",
+        cluster=True,
+        sub="status",
+        stored_as="networking.k8s.io/v1",
+        since="1.33",
+    )
     yield _Family("policy", "v1").row("poddisruptionbudgets", "PodDisruptionBudget", "pdb", sub="status")
     row = _Family("rbac.authorization.k8s.io", "v1").row
     yield row("clusterrolebindings", "ClusterRoleBinding", cluster=True)
@@ -234,6 +251,12 @@ def _storage_and_extensions() -> Iterator[Resource]:
         ("validatingwebhookconfigurations", "ValidatingWebhookConfiguration", ""),
     ):
         yield row(plural, kind, cluster=True, sub=sub, categories=extension)
+    row = _Family("admissionregistration.k8s.io", "v1alpha1").row
+    for plural, kind in (
+        ("mutatingadmissionpolicies", "MutatingAdmissionPolicy"),
+        ("mutatingadmissionpolicybindings", "MutatingAdmissionPolicyBinding"),
+    ):
+        yield row(plural, kind, cluster=True, categories=extension, feature="MutatingAdmissionPolicy")
     yield _extension(
         "apiextensions.k8s.io", "customresourcedefinitions", "CustomResourceDefinition", "crd crds"
     )

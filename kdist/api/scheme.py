@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import importlib.util
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from kdist.api import schema as schemas
+from kdist.api.features import DEFAULT_LEVEL, Features, reached
 from kdist.api.resources import Resource, Subresource, builtin_resources
+from kdist.api.runtimeconfig import Enabled
 from kdist.api.schema import Definitions, Schema
 
 __all__ = ["Resource", "Scheme", "Subresource", "data_directory"]
@@ -29,13 +31,6 @@ def data_directory() -> Path:
     if spec is None or not spec.submodule_search_locations:
         raise FileNotFoundError("the package kubernetes-validate is not installed")
     return Path(spec.submodule_search_locations[0]) / "kubernetes-json-schema"
-
-
-def _reached(level: str, since: str) -> bool:
-    def numbers(text: str) -> tuple[int, ...]:
-        return tuple(int(part) for part in text.split("."))
-
-    return not since or numbers(level) >= numbers(since)
 
 
 _STABILITY = re.compile(r"v(\d+)(?:(alpha|beta)(\d+))?")
@@ -53,8 +48,18 @@ def version_order(name: str) -> tuple[Any, ...]:
 class Scheme:
     """The resources and types of one API level. Custom resources are added and removed at run time."""
 
-    def __init__(self, level: str, directory: Path, resources: tuple[Resource, ...]) -> None:
+    def __init__(
+        self,
+        level: str,
+        directory: Path,
+        resources: tuple[Resource, ...],
+        features: Features,
+        enabled: Enabled,
+    ) -> None:
         self.level = level
+        #: The feature gates, which say what is served and how.
+        self.features = features
+        self._enabled = enabled
         self._directory = directory
         definitions = schemas.read_definitions(level, directory)
         self._names = _names_by_kind(definitions)
@@ -67,16 +72,29 @@ class Scheme:
         self._listeners: list[Callable[[], None]] = []
         for resource in resources:
             if self._serves(resource):
-                self._add(_of_level(resource, level))
+                self._add(_of_level(resource, features))
 
     @classmethod
-    def load(cls, level: str = "1.32", directory: Path | None = None) -> Scheme:
-        """The built-in resources of an API level. Raises FileNotFoundError for a level without definitions."""
-        return cls(level, directory or data_directory(), builtin_resources())
+    def load(
+        cls,
+        level: str = DEFAULT_LEVEL,
+        directory: Path | None = None,
+        *,
+        features: Features | None = None,
+        runtime_config: Iterable[str] = (),
+    ) -> Scheme:
+        """The built-in resources of an API level, as ``features`` and ``runtime_config`` switch them.
+
+        Raises FileNotFoundError for a level without definitions, ValueError for a wrong runtime configuration.
+        """
+        rows = builtin_resources()
+        enabled = Enabled.parse(runtime_config, rows)
+        return cls(level, directory or data_directory(), rows, features or Features(level), enabled)
 
     def _serves(self, resource: Resource) -> bool:
         known = (resource.group, resource.version, resource.kind) in self._names
-        return known and _reached(self.level, resource.since)
+        switched = not resource.feature or self.features(resource.feature)
+        return known and switched and reached(self.level, resource.since) and self._enabled(resource)
 
     def _add(self, resource: Resource) -> None:
         self._by_path[resource.group, resource.version, resource.plural] = resource
@@ -117,12 +135,17 @@ class Scheme:
         if not resource.stored_as:
             return resource
         found = self.by_kind(resource.stored_as, resource.kind)
-        if found is None and self.is_custom(resource):  # its storage version need not be served
+        if found is None and (self.is_custom(resource) or self._is_known(resource)):
+            # its storage version need not be served
             version = resource.stored_as.rpartition("/")[2]
             return replace(resource, version=version, stored_as="")
         if found is None:
             raise LookupError(f"{resource.api_version} {resource.kind} is stored as {resource.stored_as}")
         return found
+
+    def _is_known(self, resource: Resource) -> bool:
+        group, _, version = resource.stored_as.rpartition("/")
+        return (group, version, resource.kind) in self._names
 
     def register(self, resource: Resource, schema: Schema = schemas.ANY) -> None:
         """Serve a custom resource from now on."""
@@ -188,6 +211,9 @@ def _names_by_kind(definitions: Definitions) -> dict[GroupVersionKind, str]:
     return names
 
 
-def _of_level(resource: Resource, level: str) -> Resource:
-    kept = {name: s for name, s in resource.subresources.items() if _reached(level, s.since)}
+def _of_level(resource: Resource, features: Features) -> Resource:
+    def served(sub: Subresource) -> bool:
+        return features.reached(sub.since) and (not sub.feature or features(sub.feature))
+
+    kept = {name: s for name, s in resource.subresources.items() if served(s)}
     return resource if len(kept) == len(resource.subresources) else replace(resource, subresources=kept)

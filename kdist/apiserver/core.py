@@ -70,7 +70,7 @@ class Core:
         if store is None or store.resource is not resource:
             stored = self.scheme.stored_as(resource)
             strategy: Strategy = self.custom_strategies.get(at) or strategy_for(
-                resource, self.scheme.schema_of(resource)
+                resource, self.scheme.schema_of(resource), self.scheme.features
             )
             store = self._stores[at] = Store(resource, stored, strategy, self.hub)
             if resource.plural == "events":

@@ -18,6 +18,7 @@ import socket
 from collections.abc import AsyncIterator
 
 from kdist.api.errors import ApiError
+from kdist.api.features import Features
 from kdist.api.scheme import Scheme
 from kdist.apiserver import background, encryption, peers, periphery, tls
 from kdist.apiserver.admission import default_chain
@@ -41,7 +42,7 @@ from kdist.apiserver.server import Server, bind
 from kdist.config.apiserver import ApiServerSettings
 from kdist.storage.interface import Storage, StorageError
 from kdist.storage.memory import MemoryStorage
-from kdist.telemetry import log
+from kdist.telemetry import gates, log
 
 _log = log.get(__name__)
 RETRY_SECONDS = 1.0
@@ -93,7 +94,9 @@ class ApiServer:
         self._listener = listener or bind(settings.bind_address, settings.secure_port)
         self.port: int = self._listener.getsockname()[1]
         self.address = advertised_address(settings)
-        scheme = Scheme.load(settings.api_level)
+        features = Features.parse(settings.api_level, settings.feature_gates)
+        gates.publish(features)
+        scheme = Scheme.load(settings.api_level, features=features, runtime_config=settings.runtime_config)
         backend = encryption.around(storage or open_storage(settings), settings, scheme)
         self.core = Core(settings, scheme, backend)
         self._tls = tls.ServerTls(settings, [self.address])

@@ -129,6 +129,7 @@ class Pipeline:
         metadata = obj["metadata"]
         self._strategy.default(obj)
         objectmeta.prepare_create(metadata, dry_run=act.dry_run)
+        self._strategy.drop_disabled(obj, None)
         self._strategy.prepare_create(obj)
         review.name = metadata.get("name", "")
         self._validate_create(obj)
@@ -256,6 +257,7 @@ class Pipeline:
 
     def _prepare_update(self, new: Obj, old: Obj, subresource: str) -> None:
         objectmeta.prepare_update(new["metadata"], old["metadata"])
+        self._strategy.drop_disabled(new, old)
         if subresource and subresource not in _WRITE_THROUGH:
             self._strategy.prepare_subresource_update(subresource, new, old)
         else:

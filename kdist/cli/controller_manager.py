@@ -11,13 +11,14 @@ import sys
 import click
 import uvloop
 
+from kdist.api.features import Features
 from kdist.client.kubeconfig import KubeconfigError
 from kdist.client.leaderelection import LeaderElector, LeadershipLost
 from kdist.client.rest import Client
 from kdist.config.base import settings_options
 from kdist.config.controller_manager import ControllerManagerSettings
 from kdist.controllers.manager import UnknownController, run_controllers, select
-from kdist.telemetry import health
+from kdist.telemetry import gates, health
 from kdist.telemetry import log as telemetry_log
 
 log = telemetry_log.get(__name__)
@@ -32,8 +33,9 @@ def controller_manager(settings: ControllerManagerSettings) -> None:
     telemetry_log.setup(settings.log_level)
     try:
         select(settings.controllers)
+        gates.publish(Features.parse(settings.api_level, settings.feature_gates))
         client = Client.from_kubeconfig(settings.kubeconfig, user_agent="kdist-controller-manager")
-    except (UnknownController, KubeconfigError) as error:
+    except (UnknownController, KubeconfigError, ValueError) as error:
         raise click.UsageError(str(error)) from error
     try:
         uvloop.run(_until_stopped(client, settings))

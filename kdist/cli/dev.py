@@ -17,6 +17,7 @@ from pathlib import Path
 
 import click
 
+from kdist.api.features import Features
 from kdist.config.apiserver import ApiServerSettings
 from kdist.config.base import settings_options
 from kdist.config.dev import DevSettings
@@ -25,7 +26,6 @@ HOST = "127.0.0.1"
 _CLUSTER = "kdist-dev"
 _SERVICES = "10.96.0.0/16"
 _DOMAIN = "cluster.local"
-_API_LEVEL = "1.32"
 _STORAGES = ("memory", "etcd")
 _START_SECONDS = 20
 
@@ -47,6 +47,10 @@ def dev(settings: DevSettings) -> None:
         raise click.UsageError(f"--only must be apiserver, not {settings.only!r}")
     if not 0 <= settings.nodes <= 250:
         raise click.UsageError("--nodes must be between 0 and 250")
+    try:
+        Features.parse(settings.api_level, settings.feature_gates)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
     log.setup(settings.log_level)
     with _listening(settings.port) as listener, _reasons():
         uvloop.run(_until_stopped(settings, listener))
@@ -172,7 +176,9 @@ def _api_server(settings: DevSettings, kubernetes: Path, port: int) -> ApiServer
         service_cluster_ip_range=(_SERVICES,),
         kubelet_client_certificate=pki / "apiserver-kubelet-client.crt",
         kubelet_client_key=pki / "apiserver-kubelet-client.key",
-        api_level=_API_LEVEL,
+        api_level=settings.api_level,
+        feature_gates=settings.feature_gates,
+        runtime_config=settings.runtime_config,
         shutdown_grace=2.0,
         log_level=settings.log_level,
     )
@@ -195,6 +201,8 @@ async def _start_clients(group: asyncio.TaskGroup, settings: DevSettings, kubern
         service_account_private_key_file=pki / "sa.key",
         cluster_signing_cert_file=pki / "ca.crt",
         cluster_signing_key_file=pki / "ca.key",
+        api_level=settings.api_level,
+        feature_gates=settings.feature_gates,
     )
     scheduler = SchedulerSettings(kubeconfig=kubernetes / "scheduler/scheduler.conf")
 
@@ -211,7 +219,7 @@ async def _start_clients(group: asyncio.TaskGroup, settings: DevSettings, kubern
     async def nodes() -> None:
         access = kubernetes / "super-admin.conf"
         async with Client.from_kubeconfig(access, user_agent="kdist-agent") as client:
-            await SimulatedNodes(client, settings.nodes, api_level=_API_LEVEL).run()
+            await SimulatedNodes(client, settings.nodes, api_level=settings.api_level).run()
 
     for part in (controllers, scheduling, nodes):
         group.create_task(part(), name=part.__name__)
@@ -223,7 +231,9 @@ def _tell(settings: DevSettings, port: int) -> None:
         "the API server only" if settings.only else f"a control plane with {settings.nodes} simulated nodes"
     )
     kept = "in memory: everything is gone when it ends" if settings.storage == "memory" else "in etcd"
-    click.echo(f"kdist dev runs {parts} at https://{HOST}:{port} (Kubernetes API {_API_LEVEL}, data {kept}).")
+    click.echo(
+        f"kdist dev runs {parts} at https://{HOST}:{port} (Kubernetes API {settings.api_level}, data {kept})."
+    )
     click.echo("\nIn another terminal:\n")
     click.echo(f"    export KUBECONFIG={kubeconfig.absolute()}")
     click.echo("    kubectl get nodes" if not settings.only else "    kubectl api-resources")

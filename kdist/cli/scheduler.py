@@ -8,13 +8,14 @@ import sys
 
 import click
 
+from kdist.api.features import Features
 from kdist.cli import running
 from kdist.client.kubeconfig import KubeconfigError
 from kdist.client.leaderelection import LeaderElector, LeadershipLost
 from kdist.client.rest import Client
 from kdist.config.base import settings_options
 from kdist.config.scheduler import SchedulerSettings
-from kdist.telemetry import health
+from kdist.telemetry import gates, health
 from kdist.telemetry import log as logs
 
 LEASE = "kube-scheduler"
@@ -27,8 +28,9 @@ def scheduler(settings: SchedulerSettings) -> None:
     """Run the scheduler."""
     logs.setup(settings.log_level)
     try:
+        gates.publish(Features.parse(settings.api_level, settings.feature_gates))
         client = Client.from_kubeconfig(settings.kubeconfig, user_agent="kdist-scheduler")
-    except KubeconfigError as error:
+    except (KubeconfigError, ValueError) as error:
         raise click.UsageError(str(error)) from error
     try:
         running.until_stopped(_run(client, settings))

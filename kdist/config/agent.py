@@ -6,6 +6,7 @@ import socket
 from dataclasses import dataclass
 from pathlib import Path
 
+from kdist.api.features import DEFAULT_LEVEL
 from kdist.config.base import option
 
 
@@ -58,5 +59,12 @@ class AgentSettings:
     container_log_max_size: str = option("10Mi", help="Size at which a container's log is rotated.")
     container_log_max_files: int = option(
         5, help="Log files kept for one container, the current one included."
+    )
+    api_level: str = option(
+        DEFAULT_LEVEL,
+        help="The API level that the node says it is of, whose defaults the feature gates have.",
+    )
+    feature_gates: tuple[str, ...] = option(
+        (), help="GATE=true|false pairs that change what the API level has on by default."
     )
     log_level: str = option("info", help="debug, info, warning or error.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from kdist.api.features import DEFAULT_LEVEL, LEVELS
 from kdist.config.base import option
 
 
@@ -115,7 +116,15 @@ class ApiServerSettings:
         help="CA bundle (PEM) that signed the agents' serving certificates. Default: they are not verified.",
     )
 
-    api_level: str = option("1.32", help="The published API version to serve.")
+    api_level: str = option(DEFAULT_LEVEL, help=f"The published API version to serve: {' or '.join(LEVELS)}.")
+    feature_gates: tuple[str, ...] = option(
+        (), help="GATE=true|false pairs that change what the API level has on by default."
+    )
+    runtime_config: tuple[str, ...] = option(
+        (),
+        help="GROUP/VERSION[/RESOURCE]=true|false pairs, also for api/all, api/ga, api/beta and api/alpha: what is "
+        "served besides the stable versions, or not at all.",
+    )
     authorization_mode: tuple[str, ...] = option(
         ("Node", "RBAC"), help="Authorizers, in order: Node, RBAC, Webhook, AlwaysAllow (tests), AlwaysDeny."
     )

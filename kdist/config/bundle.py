@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from kdist.api.features import DEFAULT_LEVEL
 from kdist.config.base import option
 
 SUITES = ("bookworm", "trixie")
@@ -39,7 +40,7 @@ class BundleSettings:
     tar: Path | None = option(None, help="Write the bundle as one tar file here too.")
     suite: str = option("bookworm", help="Debian release of the hosts: bookworm or trixie.")
     version: str | None = option(None, help="Version of the bundle; by default that of this kdist.")
-    api_level: str = option("1.32", help="Kubernetes API level clusters start with.")
+    api_level: str = option(DEFAULT_LEVEL, help="Kubernetes API level clusters start with.")
     refresh: bool = option(
         False, help="Ask the mirrors for newer Debian packages than those of the last build."
     )

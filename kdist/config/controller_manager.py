@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from kdist.api.features import DEFAULT_LEVEL
 from kdist.config.base import option
 
 
@@ -90,5 +91,9 @@ class ControllerManagerSettings:
     )
     healthz_bind_address: str = option(
         "127.0.0.1:10257", help="HOST:PORT of the health and metrics endpoints (plain HTTP)."
+    )
+    api_level: str = option(DEFAULT_LEVEL, help="The API level whose defaults the feature gates have.")
+    feature_gates: tuple[str, ...] = option(
+        (), help="GATE=true|false pairs that change what the API level has on by default."
     )
     log_level: str = option("info", help="debug, info, warning or error.")

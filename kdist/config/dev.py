@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from kdist.api.features import DEFAULT_LEVEL, LEVELS
 from kdist.config.base import option
 
 
@@ -25,5 +26,10 @@ class DevSettings:
     dir: Path = option(
         Path.home() / ".kdist" / "dev",
         help="Where certificates and admin.kubeconfig are written; kept from run to run.",
+    )
+    api_level: str = option(DEFAULT_LEVEL, help=f"The API level to run: {' or '.join(LEVELS)}.")
+    feature_gates: tuple[str, ...] = option((), help="GATE=true|false pairs, for every part.")
+    runtime_config: tuple[str, ...] = option(
+        (), help="GROUP/VERSION=true|false pairs: what the API server serves besides the stable versions."
     )
     log_level: str = option("warning", help="debug, info, warning or error.")

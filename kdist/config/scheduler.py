@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from kdist.api.features import DEFAULT_LEVEL
 from kdist.config.base import option
 
 
@@ -24,5 +25,9 @@ class SchedulerSettings:
     )
     parallel_bindings: int = option(
         64, help="Bindings under way at once: enough to hide the API server's latency, no more."
+    )
+    api_level: str = option(DEFAULT_LEVEL, help="The API level whose defaults the feature gates have.")
+    feature_gates: tuple[str, ...] = option(
+        (), help="GATE=true|false pairs that change what the API level has on by default."
     )
     log_level: str = option("info", help="Least severe level that is logged: debug, info, warning, error.")

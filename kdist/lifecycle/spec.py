@@ -15,6 +15,9 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
+from kdist.api import features, runtimeconfig
+from kdist.api.resources import builtin_resources
+
 CONTROL_PLANE_GROUP = "kube_control_plane"
 NODE_GROUP = "kube_node"
 AUTHORITIES = ("ca", "etcd-ca", "front-proxy-ca")
@@ -166,6 +169,26 @@ def _authorities(value: Any) -> dict[str, dict[str, str]]:
     return {name: {what: _text(path) for what, path in pair.items()} for name, pair in value.items()}
 
 
+def _switches(value: Any) -> dict[str, bool]:
+    if not isinstance(value, Mapping) or not all(isinstance(state, bool) for state in value.values()):
+        raise Invalid(f"must be a mapping of name to true or false, not {value!r}")
+    return {_text(name): state for name, state in value.items()}
+
+
+def _served(value: Any) -> dict[str, bool]:
+    switches = _switches(value)
+    try:
+        runtimeconfig.Enabled.parse(pairs(switches), builtin_resources())
+    except ValueError as error:
+        raise Invalid(str(error).removeprefix("runtime-config ")) from None
+    return switches
+
+
+def pairs(switches: Mapping[str, bool] | None) -> list[str]:
+    """``NAME=true|false`` texts, as the components' flags take them."""
+    return [f"{name}={str(state).lower()}" for name, state in sorted((switches or {}).items())]
+
+
 def _setting(convert: Callable[[Any], Any], default: Any, help: str) -> Any:
     return field(default=default, metadata={"convert": convert, "help": help})
 
@@ -176,7 +199,17 @@ class ClusterSettings:
 
     cluster_name: str = _setting(_domain, "kdist", "Name of the cluster in kubeconfigs.")
     bundle: str = _setting(_text, "dist/bundle", "Directory of the bundle on the operator's machine.")
-    api_level: str = _setting(_choice("1.32"), "1.32", "Level of the Kubernetes API that is served.")
+    api_level: str = _setting(
+        _choice(*features.LEVELS), features.DEFAULT_LEVEL, "Level of the Kubernetes API that is served."
+    )
+    feature_gates: Mapping[str, bool] | None = _setting(
+        _switches, None, "Feature gates that differ from the defaults of kdist_api_level; none: the defaults."
+    )
+    runtime_config: Mapping[str, bool] | None = _setting(
+        _served,
+        None,
+        "Groups and versions (GROUP/VERSION: true or false) that API servers serve besides the stable ones.",
+    )
     api_port: int = _setting(_whole(1, 65535), 6443, "Port of the API servers.")
     api_vip: str | None = _setting(
         _address,
@@ -357,6 +390,13 @@ def _disagreements(name: str, given: Mapping[str, Any], shared: Mapping[str, Any
 def _across(settings: ClusterSettings, hosts: list[HostSpec]) -> list[Problem]:
     """Rules that look at several values together."""
     problems = []
+    for gate, state in (settings.feature_gates or {}).items():
+        try:
+            features.check(settings.api_level, gate, state)
+        except ValueError as error:
+            near = difflib.get_close_matches(gate, features.GATES, n=1)
+            hint = f"; did you mean {near[0]}?" if near and near[0] != gate else ""
+            problems.append(Problem("all", "kdist_feature_gates", f"{error}{hint}"))
     pods, services = Network(settings.pod_cidr), Network(settings.service_cidr)
     if pods.overlaps(services):
         reason = f"{pods} overlaps kdist_service_cidr {services}"

@@ -120,6 +120,8 @@ def _facts(cluster: spec.ClusterSpec) -> dict[str, Any]:
         for name, pair in (cluster.settings.authorities or {}).items()
     }
     settings |= {
+        "feature_gates": spec.pairs(cluster.settings.feature_gates),
+        "runtime_config": spec.pairs(cluster.settings.runtime_config),
         "dns_address": cluster.dns_address,
         "api_servers": [f"https://{host.address}:{port}" for host in cluster.control_planes],
         "control_plane_addresses": {host.name: host.address for host in cluster.control_planes},

@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 from kdist import __version__
 from kdist.agent.node.machine import Machine
 from kdist.agent.pods.host import RuntimeHealth
+from kdist.api import features as gates
 from kdist.api import quantity
+from kdist.api.features import Features
 from kdist.api.meta import Obj
 
-API_LEVEL = "v1.32.0"
 # What is kept free before pods would be evicted: pods cannot count on it.
 EVICTION_MEMORY = 100 << 20
 MAX_IMAGES = 50
@@ -30,6 +31,13 @@ class NodeSpec:
     labels: Mapping[str, str] = field(default_factory=dict)
     taints: tuple[Obj, ...] = ()
     reserved: Mapping[str, int] = field(default_factory=dict)
+    #: The API level that the node is of, with its feature gates.
+    features: Features = gates.DEFAULT
+
+    @property
+    def version(self) -> str:
+        """The agent's version, as nodes tell it."""
+        return f"v{self.features.level}.0+kdist{__version__}"
 
 
 def parse_taint(text: str) -> Obj:
@@ -138,8 +146,8 @@ def build(
             "kernelVersion": machine.kernel_version,
             "osImage": machine.os_image,
             "containerRuntimeVersion": spec.runtime_version,
-            "kubeletVersion": f"{API_LEVEL}+kdist{__version__}",
-            "kubeProxyVersion": f"{API_LEVEL}+kdist{__version__}",
+            "kubeletVersion": spec.version,
+            "kubeProxyVersion": "" if spec.features("DisableNodeKubeProxyVersion") else spec.version,
             "operatingSystem": "linux",
             "architecture": machine.architecture,
         },

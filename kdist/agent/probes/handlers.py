@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
 MAX_OUTPUT = 10 << 10
 _MAX_REDIRECTS = 10
-USER_AGENT = "kube-probe/1.32"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +50,9 @@ def port_number(container: Obj, port: int | str) -> int:
 class Handlers:
     """Runs actions; owns the HTTP session."""
 
-    def __init__(self, cri: CriClient) -> None:
+    def __init__(self, cri: CriClient, *, api_level: str) -> None:
         self._cri = cri
+        self._user_agent = f"kube-probe/{api_level}"
         self._session: aiohttp.ClientSession | None = None
 
     async def close(self) -> None:
@@ -100,7 +100,7 @@ class Handlers:
         if self._session is None:
             connector = aiohttp.TCPConnector(ssl=False, force_close=True, limit=0)
             self._session = aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
-        headers = {"User-Agent": USER_AGENT, "Accept": "*/*"}
+        headers = {"User-Agent": self._user_agent, "Accept": "*/*"}
         headers.update({h["name"]: h["value"] for h in get.get("httpHeaders") or ()})
         url = _url(get, target)
         try:
@@ -138,7 +138,7 @@ class Handlers:
                 response_deserializer=health_pb2.HealthCheckResponse.FromString,
             )
             try:
-                answer = await check(request, timeout=timeout, metadata=(("user-agent", USER_AGENT),))
+                answer = await check(request, timeout=timeout, metadata=(("user-agent", self._user_agent),))
             except grpc.aio.AioRpcError as error:
                 return Outcome(False, f"service unhealthy: {error.details()}")
         serving = answer.status == health_pb2.HealthCheckResponse.SERVING

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from kdist import __version__
 from kdist.api import meta
 from kdist.api import pods as api_pods
+from kdist.api.features import Features
 from kdist.api.meta import Obj
 
 LEASE_NAMESPACE = "kube-node-lease"
@@ -96,7 +97,7 @@ def node_status(of: SimulatedNode, api_level: str, now: str) -> Obj:
             "osImage": "simulated",
             "containerRuntimeVersion": f"{_RUNTIME}://{__version__}",
             "kubeletVersion": version,
-            "kubeProxyVersion": version,
+            "kubeProxyVersion": "" if Features(api_level)("DisableNodeKubeProxyVersion") else version,
             "operatingSystem": "linux",
             "architecture": "amd64",
         },

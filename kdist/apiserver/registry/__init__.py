@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from kdist.api import features as gates
+from kdist.api.features import Features
 from kdist.api.resources import Resource
 from kdist.api.schema import ANY, Schema
 from kdist.apiserver.registry import (
@@ -88,6 +90,6 @@ _STRATEGIES: dict[tuple[str, str], type[Strategy]] = {
 }
 
 
-def strategy_for(resource: Resource, schema: Schema = ANY) -> Strategy:
+def strategy_for(resource: Resource, schema: Schema = ANY, features: Features = gates.DEFAULT) -> Strategy:
     """The rules of a resource, which check required fields by ``schema``; call once and keep the result."""
-    return _STRATEGIES.get((resource.group, resource.plural), Strategy)(resource, schema)
+    return _STRATEGIES.get((resource.group, resource.plural), Strategy)(resource, schema, features)

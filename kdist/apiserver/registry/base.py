@@ -2,8 +2,9 @@
 
 A request handler decodes the object, calls the strategy's steps in the order below and stores the result:
 
-- create: ``default``, ``prepare_create``, (admission, ``default`` again), ``validate``
-- update: ``default``, ``prepare_update``, (admission), ``validate_update``, which covers ``validate``
+- create: ``default``, (admission, ``default`` again), ``drop_disabled``, ``prepare_create``, ``validate``
+- update: ``default``, (admission), ``drop_disabled``, ``prepare_update``, ``validate_update``, which covers
+  ``validate``
 - subresource update: ``prepare_subresource_update``, ``validate_subresource_update``
 
 ``default`` and ``prepare_*`` change the first object in place: it belongs to the request. ``old`` is never
@@ -15,9 +16,12 @@ from __future__ import annotations
 from copy import deepcopy
 from typing import TYPE_CHECKING, ClassVar, Protocol
 
+from kdist.api import features as gates
 from kdist.api.errors import Cause
+from kdist.api.features import Features
 from kdist.api.meta import Obj
 from kdist.api.schema import ANY, Schema
+from kdist.apiserver.registry.gatedfields import GatedFields
 from kdist.apiserver.registry.required import missing
 from kdist.apiserver.validation import names
 from kdist.apiserver.validation.metadata import validate_metadata, validate_metadata_update
@@ -48,7 +52,7 @@ class Strategy:
     #: Deletion leaves the dependents, as orphans, unless the request says otherwise.
     orphans_by_default: ClassVar[bool] = False
     #: Whether metadata.generation counts changes of everything but metadata and status.
-    tracks_generation: ClassVar[bool] = False
+    tracks_generation: bool = False
     #: The generation of a new object; the first change makes it 1 where it is 0.
     first_generation: ClassVar[int] = 1
     #: The status of a new object, for resources with a status of their own.
@@ -71,14 +75,22 @@ class Strategy:
     #: The grammar of metadata.name.
     name_rule = staticmethod(names.dns_subdomain)
 
-    def __init__(self, resource: Resource, schema: Schema = ANY) -> None:
+    def __init__(self, resource: Resource, schema: Schema = ANY, features: Features = gates.DEFAULT) -> None:
         self.resource = resource
         self.schema = schema
+        #: The API level with its feature gates.
+        self.features = features
+        self._gated = GatedFields(resource.group, resource.plural, features)
 
     # ----- main resource
 
     def default(self, obj: Obj) -> None:
         """Fill in fields that the user left out."""
+
+    def drop_disabled(self, new: Obj, old: Obj | None) -> None:
+        """Take out, in place, what a feature gate that is off guards; what ``old`` uses may stay."""
+        if self._gated:
+            self._gated.drop(new, old)
 
     def shape(self, obj: Obj) -> None:
         """Change an object from storage, in place, into what the resource looks like now."""

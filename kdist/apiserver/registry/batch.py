@@ -8,7 +8,7 @@ from typing import ClassVar
 from kdist.api import meta
 from kdist.api.errors import Cause
 from kdist.api.meta import Obj
-from kdist.apiserver.registry import cronschedules, jobs, podspec, podwarnings
+from kdist.apiserver.registry import cronschedules, jobs, podgates, podspec, podwarnings
 from kdist.apiserver.registry.base import Strategy
 from kdist.apiserver.registry.podspec import fill
 from kdist.apiserver.registry.workloads import not_negative
@@ -73,7 +73,8 @@ class JobStrategy(Strategy):
     def check(self, obj: Obj) -> list[Cause]:
         """Numbers, completion mode, template."""
         spec = obj.get("spec") or {}
-        return [*jobs.check_spec(spec, "spec"), *jobs.check_selector(spec)]
+        found = [*jobs.check_spec(spec, "spec"), *jobs.check_selector(spec)]
+        return found + podgates.check(_pod_spec(spec), "spec.template.spec", self.features)
 
     def validate(self, obj: Obj) -> list[Cause]:
         """A selector that nobody brought is the server's; pods get host names."""
@@ -160,6 +161,7 @@ class CronJobStrategy(Strategy):
             found += not_negative(spec, key, f"spec.{key}")
         job = (spec.get("jobTemplate") or {}).get("spec") or {}
         found += jobs.check_spec(job, "spec.jobTemplate.spec")
+        found += podgates.check(_pod_spec(job), "spec.jobTemplate.spec.template.spec", self.features)
         if job.get("manualSelector"):
             where = "spec.jobTemplate.spec.manualSelector"
             found.append(causes.not_supported(where, True, ("nil", "false")))
@@ -174,6 +176,11 @@ class CronJobStrategy(Strategy):
         told = [] if old else podwarnings.of_name(meta.name(obj), podwarnings.POD_NAMES)
         template = meta.get(obj, "spec.jobTemplate.spec.template", {})
         return told + podwarnings.of_template(template, "spec.jobTemplate.spec.template")
+
+
+def _pod_spec(job: Obj) -> Obj:
+    found: Obj = (job.get("template") or {}).get("spec") or {}
+    return found
 
 
 def default_job_template(template: Obj) -> None:

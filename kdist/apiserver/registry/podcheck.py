@@ -102,9 +102,6 @@ def _dns(spec: Obj, field: str) -> Iterator[Cause]:
     if len(searches) > _SEARCH_PATHS:
         told = f"must not have more than {_SEARCH_PATHS} search paths"
         yield causes.invalid(f"{where}.searches", searches, told)
-    for at, search in enumerate(searches):
-        rule = names.dns_subdomain(search.removesuffix(".")) if search != "." else []
-        yield from (causes.invalid(f"{where}.searches[{at}]", search, c) for c in rule)
     for at, option in enumerate(config.get("options") or ()):
         if not option.get("name"):
             yield causes.required(f"{where}.options[{at}]", "must not be empty")

@@ -75,7 +75,7 @@ def check_container(container: Obj, field: str, volumes: set[str], spec: Obj) ->
     found += _mounts(container, field, volumes)
     found += _devices(container, field, volumes)
     found += check_resources(container.get("resources") or {}, f"{field}.resources")
-    found += _probes(container, field, spec)
+    found += _probes(container, field)
     return found + list(
         podcontext.check_container(container.get("securityContext") or {}, spec, f"{field}.securityContext")
     )
@@ -299,17 +299,14 @@ def _unquoted(field: str, name: str, detail: str) -> Cause:
     return Cause(field, f"Invalid value: {name}: {detail}")
 
 
-def _probes(container: Obj, field: str, spec: Obj) -> list[Cause]:
+def _probes(container: Obj, field: str) -> list[Cause]:
     found: list[Cause] = []
     for name in ("livenessProbe", "readinessProbe", "startupProbe"):
         if name in container:
             found += _probe(container[name], name, f"{field}.{name}")
     for name, handler in (container.get("lifecycle") or {}).items():
         if isinstance(handler, dict):
-            where = f"{field}.lifecycle.{name}"
-            found += _handler(handler, where)
-            if "sleep" in handler:
-                found += _sleep(handler["sleep"], f"{where}.sleep", spec)
+            found += _handler(handler, f"{field}.lifecycle.{name}")
     return found
 
 
@@ -332,16 +329,6 @@ def _probe(probe: Obj, name: str, where: str) -> Iterator[Cause]:
         yield causes.invalid(f"{where}.terminationGracePeriodSeconds", grace, told)
     elif grace is not None and grace <= 0:
         yield causes.invalid(f"{where}.terminationGracePeriodSeconds", grace, "must be greater than 0")
-
-
-def _sleep(action: Obj, field: str, spec: Obj) -> Iterator[Cause]:
-    seconds, grace = action.get("seconds") or 0, spec.get("terminationGracePeriodSeconds") or 0
-    if not 0 < seconds <= grace:
-        told = (
-            f"must be greater than 0 and less than terminationGracePeriodSeconds ({grace}). "
-            "Enable AllowPodLifecycleSleepActionZeroValue feature gate for zero sleep."
-        )
-        yield causes.invalid(field, seconds, told)
 
 
 def _handler(handler: Obj, field: str) -> list[Cause]:

@@ -8,8 +8,10 @@ from copy import deepcopy
 from dataclasses import replace
 from typing import Any
 
+from kdist.api import features as gates
 from kdist.api import meta, pods
 from kdist.api.errors import Cause
+from kdist.api.features import Features
 from kdist.api.meta import Obj
 from kdist.api.recall import Recall
 from kdist.api.resources import Resource
@@ -18,6 +20,7 @@ from kdist.apiserver.registry import (
     apparmor,
     podcheck,
     podcontainers,
+    podgates,
     podspec,
     podstatus,
     podvolumes,
@@ -48,7 +51,9 @@ class PodTemplateStrategy(Strategy):
 
     def check(self, obj: Obj) -> list[Cause]:
         """The pod inside."""
-        return check_template(obj.get("template") or {}, "template", ("Always", "OnFailure", "Never"))
+        template = obj.get("template") or {}
+        found = check_template(template, "template", ("Always", "OnFailure", "Never"))
+        return found + podgates.check(template.get("spec") or {}, "template.spec", self.features)
 
     def warnings(self, obj: Obj, old: Obj | None = None) -> list[str]:
         """What the pod inside says in vain."""
@@ -61,13 +66,17 @@ class PodStrategy(Strategy):
     status_keeps = ("ownerReferences",)
     marks_removed = True
 
-    def __init__(self, resource: Resource, schema: Schema = ANY) -> None:
-        super().__init__(resource, schema)
+    def __init__(self, resource: Resource, schema: Schema = ANY, features: Features = gates.DEFAULT) -> None:
+        super().__init__(resource, schema, features)
+        self.tracks_generation = features.reached("1.33")
         self._checked: Recall[tuple[Cause, ...]] = Recall()
 
     def default(self, obj: Obj) -> None:
         """Defaults of the spec."""
-        podspec.default_pod(obj.setdefault("spec", {}))
+        spec = obj.setdefault("spec", {})
+        podspec.default_pod(spec)
+        if self.features("InPlacePodVerticalScaling"):
+            podspec.default_resize_policies(spec)
 
     def prepare_create(self, obj: Obj) -> None:
         """A pod starts Pending, with its QoS class for life."""
@@ -101,7 +110,8 @@ class PodStrategy(Strategy):
     def check(self, obj: Obj) -> list[Cause]:
         """The whole spec, and nothing but it."""
         spec = obj.get("spec") or {}
-        return [*podcheck.check_spec(spec, "spec"), *podvolumes.check_account(spec, "spec.volumes")]
+        found = [*podcheck.check_spec(spec, "spec"), *podvolumes.check_account(spec, "spec.volumes")]
+        return found + podgates.check(spec, "spec", self.features)
 
     def check_content(self, obj: Obj) -> list[Cause]:
         """The rules of a pod look at its spec, which is often one they have seen, and at a few annotations."""
@@ -165,6 +175,15 @@ class PodStrategy(Strategy):
                 podspec.default_container(container)
         elif subresource == "resize":
             _take_resources(new["spec"], wanted)
+        self.count_generation(new, old)
+
+    def count_generation(self, new: Obj, old: Obj) -> None:
+        """Counted from 1.33 on; a pod of before starts to count with its first change."""
+        if self.tracks_generation and old["metadata"].get("generation") is None:
+            if new.get("spec") != old.get("spec"):
+                new["metadata"]["generation"] = 1
+            return
+        super().count_generation(new, old)
 
     def validate_subresource_update(self, subresource: str, new: Obj, old: Obj) -> list[Cause]:
         """Ephemeral containers may be added, never changed or removed."""

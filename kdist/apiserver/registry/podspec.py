@@ -53,6 +53,17 @@ def default_pod(spec: Obj) -> None:
                     fill(port, hostPort=port.get("containerPort"))
 
 
+def default_resize_policies(spec: Obj) -> None:
+    """What a container asks for can be changed without a restart, unless it says otherwise."""
+    for container in spec.get("containers") or ():
+        asked = (container.get("resources") or {}).get("requests") or {}
+        given = {policy.get("resourceName") for policy in container.get("resizePolicy") or ()}
+        for name in ("cpu", "memory"):
+            if name in asked and name not in given:
+                policy = {"resourceName": name, "restartPolicy": "NotRequired"}
+                container.setdefault("resizePolicy", []).append(policy)
+
+
 def fill(target: Obj, **values: Any) -> None:
     """Set the fields that are missing; where an empty text means that, it is gone before."""
     for field, value in values.items():

@@ -63,8 +63,10 @@ class HorizontalPodAutoscalerStrategy(Strategy):
         spec = obj.get("spec") or {}
         low, high = spec.get("minReplicas", 1), spec.get("maxReplicas", 0)
         found: list[Cause] = []
-        if low < 1:
-            found.append(causes.invalid("spec.minReplicas", low, "must be greater than or equal to 1"))
+        least = 0 if self.features("HPAScaleToZero") else 1
+        if low < least:
+            told = f"must be greater than or equal to {least}"
+            found.append(causes.invalid("spec.minReplicas", low, told))
         if high < 1:
             found.append(causes.invalid("spec.maxReplicas", high, "must be greater than 0"))
         elif high < low:

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from kdist.api import meta, selectors
 from kdist.api.errors import Cause
 from kdist.api.meta import Obj
-from kdist.apiserver.registry import podspec, podwarnings
+from kdist.apiserver.registry import podgates, podspec, podwarnings
 from kdist.apiserver.registry.base import Strategy
 from kdist.apiserver.registry.labelselectors import check_label_selector
 from kdist.apiserver.registry.pods import check_template, check_template_metadata
@@ -39,7 +39,8 @@ class WorkloadStrategy(Strategy):
 
     def check_pods(self, template: Obj) -> list[Cause]:
         """The template of the pods."""
-        return check_template(template, "spec.template")
+        found = check_template(template, "spec.template")
+        return found + podgates.check(template.get("spec") or {}, "spec.template.spec", self.features)
 
     def warnings(self, obj: Obj, old: Obj | None = None) -> list[str]:
         """Names that pods inherit, what their template says in vain."""
@@ -234,7 +235,7 @@ class ReplicationControllerStrategy(ReplicaSetStrategy):
             found.append(causes.invalid("spec.template.metadata.labels", labels, told))
         if not any((spec.get("template") or {}).values()):
             return [*found, causes.required("spec.template")]
-        return found + check_template(spec["template"], "spec.template")
+        return found + self.check_pods(spec["template"])
 
     def check_update(self, new: Obj, old: Obj) -> list[Cause]:
         """Here the selector may change."""
@@ -258,6 +259,8 @@ class StatefulSetStrategy(WorkloadStrategy):
         fill(update, type="RollingUpdate")
         if given == {} or "rollingUpdate" in update:
             fill(update.setdefault("rollingUpdate", {}), partition=0)
+            if self.features("MaxUnavailableStatefulSet"):
+                fill(update["rollingUpdate"], maxUnavailable=1)
         kept = spec.setdefault("persistentVolumeClaimRetentionPolicy", {})
         fill(kept, whenDeleted="Retain", whenScaled="Retain")
         for claim in spec.get("volumeClaimTemplates") or ():
@@ -336,7 +339,12 @@ def _check_set_update(update: Obj) -> list[Cause]:
     if kind == "OnDelete" and rolling is not None:
         told = "only allowed for updateStrategy 'RollingUpdate'"
         return [causes.invalid(f"{where}.rollingUpdate", rolling, told)]
-    return not_negative(rolling or {}, "partition", f"{where}.rollingUpdate.partition")
+    found = not_negative(rolling or {}, "partition", f"{where}.rollingUpdate.partition")
+    if (unavailable := (rolling or {}).get("maxUnavailable")) is not None:
+        found += check_int_or_percent(unavailable, f"{where}.rollingUpdate.maxUnavailable")
+        if unavailable in (0, "0%"):
+            found.append(causes.invalid(f"{where}.rollingUpdate.maxUnavailable", unavailable, "cannot be 0"))
+    return found
 
 
 class DaemonSetStrategy(WorkloadStrategy):

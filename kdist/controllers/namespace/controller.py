@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from kdist.api import meta
 from kdist.api.errors import ApiError, MethodNotAllowed, NotFound
+from kdist.api.features import Features
 from kdist.api.kinds import NAMESPACES, PODS
 from kdist.api.meta import Obj
 from kdist.client.rest import ObjList
@@ -27,6 +28,9 @@ class NamespaceController(Controller):
         """Watch namespaces."""
         self._namespaces = self.watch(NAMESPACES, self.enqueue)
         self._tries: dict[str, int] = {}
+        settings = self.settings
+        features = Features.parse(settings.api_level, settings.feature_gates)
+        self._pods_first = features("OrderedNamespaceDeletion")
 
     async def reconcile(self, key: str) -> float | None:
         """Delete all contents; finalize when none are left."""
@@ -64,6 +68,8 @@ class NamespaceController(Controller):
                 continue  # the resource itself has just gone
             except ApiError as error:
                 remains.content_failures.append(f"{served.kind.plural}: {error}")
+            if self._pods_first and served.kind.path() == PODS.path() and not remains.nothing:
+                break  # what protects pods, such as network policies, outlives them
         return remains
 
     async def _delete_all(self, namespace: str, served: Served, remains: plan.Remains) -> None:

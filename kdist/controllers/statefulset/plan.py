@@ -11,6 +11,7 @@ from datetime import datetime
 
 from kdist.api import meta, pods
 from kdist.api.meta import Obj
+from kdist.controllers.intstr import scaled
 from kdist.controllers.pods import is_available
 from kdist.controllers.revisions import REVISION_LABEL
 from kdist.controllers.statefulset import identity
@@ -115,15 +116,18 @@ def _scale_down(stateful_set: Obj, plan: Plan, ordered: bool, now: datetime) -> 
 
 def _roll(stateful_set: Obj, by_ordinal: dict[int, Obj], update: str, plan: Plan, now: datetime) -> None:
     lowest = identity.first(stateful_set) + partition(stateful_set)
+    amount = meta.get(stateful_set, "spec.updateStrategy.rollingUpdate.maxUnavailable", None)
+    wanted = meta.get(stateful_set, "spec.replicas", 1)
+    allowed = max(1, scaled(amount, wanted, round_up=False, default=1))
     for number in reversed(identity.ordinals(stateful_set)):
         pod = by_ordinal.get(number)
-        if number < lowest or pod is None:
+        if number < lowest or pod is None or not allowed:
             return
-        if revision_of(pod) != update and not meta.is_deleting(pod):
+        outdated = revision_of(pod) != update and not meta.is_deleting(pod)
+        if outdated:
             plan.delete.append(pod)
-            return
-        if not is_healthy(stateful_set, pod, now):
-            return
+        if outdated or not is_healthy(stateful_set, pod, now):
+            allowed -= 1
 
 
 def status(stateful_set: Obj, set_pods: list[Obj], current: str, update: str, now: datetime) -> Obj:

@@ -73,7 +73,24 @@ def test_all_problems_come_together() -> None:
             {"kdist_api_vip": "10.96.0.9"},
             "all: kdist_api_vip: 10.96.0.9 lies within kdist_service_cidr 10.96.0.0/16",
         ),
-        ({"kdist_api_level": "1.99"}, "all: kdist_api_level: must be one of 1.32, not '1.99'"),
+        (
+            {"kdist_feature_gates": {"ImageVolumes": True}},
+            "all: kdist_feature_gates: unrecognized feature gate: ImageVolumes (API level 1.32); did you mean "
+            "ImageVolume?",
+        ),
+        (
+            {"kdist_api_level": "1.33", "kdist_feature_gates": {"SidecarContainers": False}},
+            "all: kdist_feature_gates: cannot set feature gate SidecarContainers to false",
+        ),
+        (
+            {"kdist_feature_gates": {"ImageVolume": "on"}},
+            "all: kdist_feature_gates: must be a mapping of name to true or false",
+        ),
+        (
+            {"kdist_runtime_config": {"batch/v2": True}},
+            "all: kdist_runtime_config: batch/v2: this server has no such group",
+        ),
+        ({"kdist_api_level": "1.99"}, "all: kdist_api_level: must be one of 1.32, 1.33, not '1.99'"),
     ],
 )
 def test_rules_across_values(shared: dict[str, Any], expected: str) -> None:
