@@ -129,6 +129,21 @@ def _resources(value: Any) -> tuple[str, ...]:
     return found
 
 
+def _calendar(value: Any) -> str:
+    # systemd judges it in the end, on the host; this catches what cannot be one.
+    if not re.fullmatch(r"[A-Za-z0-9*/.,:~ -]+", _text(value)):
+        raise Invalid(
+            f"must be 'never' or a calendar event of systemd such as hourly or '*-*-* 00/6:00', not {value!r}"
+        )
+    return str(value)
+
+
+def _directory(value: Any) -> str:
+    if not re.fullmatch(r"(/[A-Za-z0-9._@+-]+)+", _text(value)) or ".." in str(value).split("/"):
+        raise Invalid(f"must be an absolute path below /, without spaces, not {value!r}")
+    return str(value)
+
+
 def _labels(value: Any) -> dict[str, str]:
     if not isinstance(value, Mapping):
         raise Invalid(f"must be a mapping of label to value, not {value!r}")
@@ -248,6 +263,28 @@ class ClusterSettings:
         _resources,
         ("secrets",),
         "Resources that API servers encrypt in etcd, such as secrets or configmaps; empty: none.",
+    )
+    etcd_quota_mib: int = _setting(
+        _whole(16, 8192), 2048, "MiB that etcd's database may have; at the limit, writes are refused."
+    )
+    etcd_snapshot_schedule: str = _setting(
+        _calendar,
+        "*-*-* 00/6:00:00",
+        "When every control plane takes a snapshot, as systemd.time(7) has it; never: not at all.",
+    )
+    etcd_snapshot_keep: int = _setting(_whole(1, 1000), 12, "Scheduled snapshots that a host keeps.")
+    etcd_snapshot_max_age_days: int = _setting(
+        _whole(0, 3650), 30, "Days after which a snapshot is removed, but for the newest; 0: never."
+    )
+    etcd_snapshot_directory: str = _setting(
+        _directory,
+        "/var/lib/kdist/etcd-snapshots",
+        "Where hosts keep snapshots; another disk than etcd's is better.",
+    )
+    etcd_snapshot_pki: bool = _setting(
+        _truth,
+        False,
+        "Keep authorities and service-account keys with each snapshot: certificates and tokens outlive a restore.",
     )
     max_pods: int = _setting(_whole(1, 1000), 110, "Most pods on one node.")
     containerd_restrict_oom_score_adj: bool = _setting(

@@ -23,12 +23,55 @@ class Member:
     name: str
     peer_urls: tuple[str, ...]
     learner: bool = False
+    client_urls: tuple[str, ...] = ()
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Member:
         """From an entry of ``etcdctl member list -w json``."""
         return cls(
-            int(data["ID"]), data.get("name", ""), tuple(data["peerURLs"]), bool(data.get("isLearner", False))
+            int(data["ID"]),
+            data.get("name", ""),
+            tuple(data["peerURLs"]),
+            bool(data.get("isLearner", False)),
+            tuple(data.get("clientURLs", ())),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """What one running member tells about itself. ``leader`` is 0 without a quorum; sizes in bytes."""
+
+    member: int
+    cluster: int
+    version: str
+    revision: int
+    leader: int
+    term: int
+    committed: int
+    applied: int
+    size: int
+    in_use: int
+    learner: bool = False
+    errors: tuple[str, ...] = ()
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Endpoint:
+        """From an entry of ``etcdctl endpoint status -w json``."""
+        status = data["Status"]
+        header = status["header"]
+        return cls(
+            member=int(header["member_id"]),
+            cluster=int(header["cluster_id"]),
+            version=status.get("version", ""),
+            revision=int(header.get("revision", 0)),
+            leader=int(status.get("leader", 0)),
+            term=int(status.get("raftTerm", 0)),
+            committed=int(status.get("raftIndex", 0)),
+            applied=int(status.get("raftAppliedIndex", 0)),
+            size=int(status.get("dbSize", 0)),
+            in_use=int(status.get("dbSizeInUse", 0)),
+            learner=bool(status.get("isLearner", False)),
+            errors=tuple(status.get("errors") or ()),
         )
 
 

@@ -1,0 +1,314 @@
+"""The state of etcd: what one control plane sees (:func:`observe`), and what that means (:func:`judge`, pure).
+
+An observation is plain JSON, because it travels from the host to the operator's machine; the two may run different
+releases during an upgrade, so a reader takes what is missing as unknown.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import socket
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from kdist.lifecycle.etcd import snapshots, taking, wal
+from kdist.lifecycle.etcd.etcdctl import Etcdctl, EtcdctlError
+from kdist.lifecycle.etcd.members import Endpoint, Member
+from kdist.lifecycle.etcd.snapshots import SnapshotError
+from kdist.lifecycle.etcd.taking import Settings
+from kdist.lifecycle.etcd.wal import WalError
+
+DATA = Path("/var/lib/etcd")
+ETCD_MANIFEST = Path("/etc/kubernetes/manifests/etcd.yaml")
+DEFAULT_QUOTA = 2 << 30
+# A member is worth defragmenting when this much of its file is free pages, and not below this size.
+WASTE_SHARE, WASTE_LEAST = 0.5, 64 << 20
+# Above this share of the quota somebody should look.
+QUOTA_WARNING = 0.8
+DISK_LEAST = 512 << 20
+Observation = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something to mend: what, and the command or step that mends it. ``serious``: the cluster suffers now."""
+
+    text: str
+    remedy: str
+    serious: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One member as the operator sees it; None where nobody knows."""
+
+    name: str
+    id: int
+    endpoint: str
+    running: Endpoint | None
+    leader: bool
+    learner: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """The judged state of the whole cluster."""
+
+    rows: tuple[Row, ...]
+    quorum: bool
+    findings: tuple[Finding, ...]
+
+
+def quota(manifest: Path = ETCD_MANIFEST) -> int:
+    """The quota in bytes that this host's etcd runs with."""
+    try:
+        found = re.search(r"--quota-backend-bytes=(\d+)", manifest.read_text())
+    except FileNotFoundError:
+        return DEFAULT_QUOTA
+    return int(found[1]) if found and int(found[1]) else DEFAULT_QUOTA
+
+
+def observe(
+    settings: Settings, etcd: Etcdctl, *, data: Path = DATA, manifest: Path = ETCD_MANIFEST
+) -> dict[str, Any]:
+    """What this host knows: its member, the others as it reaches them, its disk, its snapshots."""
+    seen: dict[str, Any] = {
+        "host": settings.host or socket.gethostname(),
+        "has_data": (data / "member").exists(),
+        "quota": quota(manifest),
+        "disk_free": shutil.disk_usage(data).free if data.exists() else None,
+        "members": [],
+        "endpoints": {},
+        "alarms": [],
+        "quorum": False,
+        "error": "",
+    }
+    try:
+        members = etcd.at(settings.endpoint).members()
+        seen["members"] = [asdict(member) for member in members]
+        seen["endpoints"] = _endpoints(etcd, members)
+        etcd.at(settings.endpoint).read_consistently()
+        seen["quorum"] = True
+        seen["alarms"] = etcd.at(settings.endpoint).alarms()
+    except EtcdctlError as error:
+        seen["error"] = str(error)
+        seen["log"] = _log(data / "member")
+    return seen | {"snapshots": _snapshots(settings)}
+
+
+def _log(member: Path) -> dict[str, Any]:
+    """The end of this member's log, for a recovery."""
+    try:
+        found = wal.read(member)
+    except (WalError, OSError) as error:
+        return {"error": str(error)}
+    return {"last": found.last, "last_term": found.last_term, "commit": found.commit}
+
+
+def _endpoints(etcd: Etcdctl, members: list[Member]) -> dict[str, Any]:
+    def ask(member: Member) -> tuple[str, dict[str, Any] | None]:
+        try:
+            return str(member.id), asdict(etcd.status(member.client_urls[0]))
+        except EtcdctlError:
+            return str(member.id), None
+
+    started = [member for member in members if member.client_urls]
+    with ThreadPoolExecutor(len(started) or 1) as pool:
+        return dict(pool.map(ask, started))
+
+
+def _snapshots(settings: Settings) -> dict[str, Any]:
+    found, faults = snapshots.listed(settings.directory)
+    return {
+        "directory": str(settings.directory),
+        "last": taking.last(settings.directory),
+        "list": [manifest.to_json() for manifest in found],
+        "faults": faults,
+    }
+
+
+def judge(seen: Mapping[str, Observation | None], now: datetime) -> Health:
+    """What the observations of all control planes mean; None for a host that could not be asked."""
+    answers = {host: o for host, o in seen.items() if o is not None}
+    quorum = any(o["quorum"] for o in answers.values())
+    rows = _rows(answers, quorum)
+    findings = [
+        *(_unreachable(host) for host, o in seen.items() if o is None),
+        *_quorum_findings(rows, quorum, answers),
+        *_member_findings(rows, answers),
+        *_alarm_findings(answers),
+        *(f for host, o in answers.items() for f in _host_findings(host, o, now)),
+    ]
+    return Health(tuple(rows), quorum, tuple(dict.fromkeys(findings)))
+
+
+def _unreachable(host: str) -> Finding:
+    return Finding(f"{host} could not be asked", f"see that {host} is switched on and reachable over ssh")
+
+
+def _endpoint(data: Mapping[str, Any] | None) -> Endpoint | None:
+    return Endpoint(**{**data, "errors": tuple(data["errors"])}) if data else None
+
+
+def _rows(answers: Mapping[str, Observation], quorum: bool) -> list[Row]:
+    """Members as a host with a quorum lists them, else as the one with the longest history does."""
+    if not answers:
+        return []
+
+    def rank(o: Observation) -> tuple[bool, int]:
+        return bool(o["quorum"]), max((e["committed"] for e in o["endpoints"].values() if e), default=-1)
+
+    best = max(answers.values(), key=rank)
+    running: dict[int, Endpoint] = {}
+    for o in (*answers.values(), best):
+        for member, data in o["endpoints"].items():
+            if found := _endpoint(data):
+                running[int(member)] = found
+    leaders = {e.leader for e in running.values() if e.leader} if quorum else set()
+    return [
+        Row(
+            name=m["name"] or "(not started)",
+            id=m["id"],
+            endpoint=next(iter(m["client_urls"]), ""),
+            running=running.get(m["id"]),
+            leader=m["id"] in leaders,
+            learner=m["learner"],
+        )
+        for m in best["members"]
+    ]
+
+
+def _quorum_findings(rows: list[Row], quorum: bool, answers: Mapping[str, Observation]) -> list[Finding]:
+    if quorum or not answers:
+        return []
+    if not rows:
+        told = "; ".join(f"{host}: {o['error']}" for host, o in answers.items())
+        return [
+            Finding(
+                f"etcd does not run on any control plane that answered: {told}",
+                "see /var/log/pods/kube-system_etcd-*",
+            )
+        ]
+    down = ", ".join(row.name for row in rows if row.running is None) or "none that we see"
+    return [
+        Finding(
+            f"etcd has no quorum: of {len(rows)} members these do not answer: {down}",
+            "bring them back; if they are lost for good: kdist etcd recover --lost "
+            + ",".join(r.name for r in rows if not r.running),
+        )
+    ]
+
+
+def _member_findings(rows: list[Row], answers: Mapping[str, Observation]) -> list[Finding]:
+    found = []
+    for row in rows:
+        if row.running is None:
+            found.append(
+                Finding(
+                    f"member {row.name} does not run",
+                    f"see /var/log/pods/kube-system_etcd-{row.name}*, or rebuild {row.name} and run site.yml",
+                )
+            )
+            continue
+        if row.learner:
+            found.append(
+                Finding(
+                    f"member {row.name} is a learner without a vote",
+                    "run site.yml: it is promoted as soon as it has caught up",
+                )
+            )
+        limit = min((o["quota"] for o in answers.values()), default=DEFAULT_QUOTA)
+        if row.running.in_use > QUOTA_WARNING * limit:
+            found.append(
+                Finding(
+                    f"member {row.name} uses {row.running.in_use >> 20} of {limit >> 20} MiB",
+                    "see `kdist etcd alarms`; raise kdist_etcd_quota_mib or delete objects",
+                )
+            )
+        elif wasteful(row.running):
+            waste = (row.running.size - row.running.in_use) >> 20
+            found.append(
+                Finding(
+                    f"{waste} MiB of member {row.name}'s file are free pages",
+                    "kdist etcd defrag",
+                    serious=False,
+                )
+            )
+        found += [
+            Finding(f"member {row.name}: {text}", "see `kdist etcd alarms`") for text in row.running.errors
+        ]
+    return found
+
+
+def wasteful(member: Endpoint) -> bool:
+    """Whether defragmenting a member is worth its silence meanwhile."""
+    return member.size >= WASTE_LEAST and (member.size - member.in_use) > WASTE_SHARE * member.size
+
+
+def _alarm_findings(answers: Mapping[str, Observation]) -> list[Finding]:
+    raised = {alarm for o in answers.values() for _, alarm in o["alarms"]}
+    remedies = {
+        "NOSPACE": ("the database reached its quota: nothing can be written", "kdist etcd alarms --mend"),
+        "CORRUPT": (
+            "members disagree about their data",
+            "rebuild the member that differs, or restore a snapshot",
+        ),
+    }
+    return [
+        Finding(f"alarm {name}: {remedies[name][0]}", remedies[name][1])
+        for name in sorted(raised & set(remedies))
+    ]
+
+
+def _host_findings(host: str, seen: Observation, now: datetime) -> list[Finding]:
+    found = []
+    kept = seen["snapshots"]
+    if seen["disk_free"] is not None and seen["disk_free"] < DISK_LEAST:
+        found.append(
+            Finding(
+                f"{host} has {seen['disk_free'] >> 20} MiB free where etcd writes",
+                f"make room on {host}: etcd stops on a full disk",
+            )
+        )
+    if kept["last"] and not kept["last"]["succeeded"]:
+        found.append(
+            Finding(
+                f"the last snapshot on {host} failed: {kept['last']['error']}",
+                "mend that, then: kdist etcd snapshot",
+            )
+        )
+    found += [Finding(f"{host}: {fault}", f"remove it from {kept['directory']}") for fault in kept["faults"]]
+    if not kept["list"]:
+        found.append(Finding(f"{host} has no snapshot", "kdist etcd snapshot", serious=False))
+    elif (age := now - newest(kept["list"])).days >= 1:
+        found.append(
+            Finding(
+                f"the newest snapshot on {host} is {age.days} days old",
+                f"see `systemctl status kdist-etcd-snapshot.timer` on {host}",
+                serious=False,
+            )
+        )
+    return found
+
+
+def newest(manifests: list[dict[str, Any]]) -> datetime:
+    """When the newest of some listed snapshots was taken."""
+    return max(datetime.fromisoformat(m["time"]).astimezone(UTC) for m in manifests)
+
+
+def to_json(health: Health, seen: Mapping[str, Observation | None]) -> dict[str, Any]:
+    """For machines: members, findings, and the observations they come from."""
+    return asdict(health) | {"hosts": dict(seen)}
+
+
+def settings_or_default(path: Path = taking.SETTINGS) -> Settings:
+    """The host's settings; the defaults where site.yml of this release has not run yet."""
+    try:
+        return Settings.load(path)
+    except SnapshotError:
+        return Settings(host=socket.gethostname())
