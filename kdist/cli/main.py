@@ -22,6 +22,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "dev": ("kdist.cli.dev", "Run a whole control plane locally, without root or containers."),
     "dns": ("kdist.cli.dns", "Feed cluster records to unbound."),
     "encryption": ("kdist.cli.encryption", "Exchange keys of encryption at rest, rewrite what is stored."),
+    "etcd": ("kdist.cli.etcd", "Care for etcd: snapshots, restore, lost quorum, space."),
     "lab": ("kdist.cli.lab", "Make throw-away hosts on this machine."),
     "net": ("kdist.cli.net", "Run the pod network on this host."),
     "pki": ("kdist.cli.pki", "Inspect the certificates of a host."),
