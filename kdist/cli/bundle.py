@@ -1,4 +1,4 @@
-"""``kdist bundle``: build, verify, load and pin the bundle.
+"""``kdist bundle``: build, sign, verify, compare and load the bundle, and pin what goes into it.
 
 ``load`` runs on hosts, which have no terminal libraries: rich is imported only where a person watches a build.
 """
@@ -52,16 +52,19 @@ def bundle() -> None:
 @_told
 def build(settings: BundleSettings) -> None:
     """Build a bundle; what has not changed comes from the cache."""
+    from kdist.lifecycle.bundle import signature
     from kdist.lifecycle.bundle.build import build as build_bundle
 
+    _, made = signature.ensure_key(settings.key.expanduser())
+    if made:
+        click.echo(f"{settings.key}: made; it signs your bundles from now on, keep it", err=True)
     began = time.monotonic()
     with _progress() as report:
         manifest = build_bundle(settings, report)
     megabytes = sum(entry.size for entry in manifest.files.values()) / 1e6
     seconds = time.monotonic() - began
-    click.echo(
-        f"{settings.out}: kdist {manifest.version} for {manifest.suite}, {megabytes:.0f} MB, {seconds:.1f} s"
-    )
+    suites = ", ".join(manifest.hosts)
+    click.echo(f"{settings.out}: kdist {manifest.version} for {suites}, {megabytes:.0f} MB, {seconds:.1f} s")
 
 
 @contextmanager
@@ -80,22 +83,107 @@ def _progress() -> Iterator[Callable[[str], None]]:
 @bundle.command()
 @directory_argument
 @click.option("--role", type=click.Choice(ROLES), help="Only the share of such a host must be there.")
+@click.option("--suite", help="With --role: the host's Debian release; by default that of this machine.")
+@click.option("--key", help="The public key that must have signed: on one line, or a file that holds it.")
 @_told
-def verify(directory: Path, role: str | None) -> None:
-    """Check every file of a bundle against its manifest; name each that is missing, altered or unexpected."""
-    from kdist.lifecycle.bundle import manifest
+def verify(directory: Path, role: str | None, suite: str | None, key: str | None) -> None:
+    """Check a bundle: its signature, every file, and that nothing it needs is missing.
 
-    shares = (
-        (manifest.NODE, manifest.CONTROL_PLANE, manifest.OPERATOR)
-        if role is None
-        else ROLES[: ROLES.index(role) + 1]
-    )
-    problems = manifest.verify(directory, shares)
+    Each file that is missing, altered or unexpected is named.
+    """
+    from kdist.lifecycle.bundle import intake, manifest, signature, wheels
+
+    signed = signature.check(directory, _public_key(key) if key else None)
+    shares: tuple[str, ...] = (manifest.NODE, manifest.CONTROL_PLANE, manifest.OPERATOR)
+    if role is not None:
+        shares, suite = ROLES[: ROLES.index(role) + 1], suite or intake.own_suite()
+    problems = manifest.verify(directory, signed.manifest, shares, suite)
     for problem in problems:
         click.echo(problem)
     if problems:
         raise BundleError(f"{directory}: {len(problems)} file(s) are not as built")
     click.echo(f"{directory}: all files are as built")
+    if role is None:
+        from kdist.lifecycle.bundle import closure  # what it reads with is not on hosts
+
+        if gaps := closure.gaps(directory, signed.manifest, wheels.checkout()):
+            raise BundleError(f"{directory} is not closed:\n" + "\n".join(gaps))
+        click.echo("closed: whatever its packages, wheels and images need is in it or in the base system")
+    told = "as asked for" if key else "not compared with a key you trust (--key)"
+    click.echo(f"signed with {signed.key}, {told}")
+
+
+def _public_key(given: str) -> str:
+    from kdist.lifecycle.bundle import signature
+
+    text = Path(given).read_text() if Path(given).is_file() else given
+    try:
+        return signature.line_of(signature.parse_key(text))
+    except ValueError as error:
+        raise BundleError(f"--key {given} {error}") from error
+
+
+output_option = click.option(
+    "--output", type=click.Choice(("table", "json")), default="table", show_default=True, help="For whom."
+)
+
+
+@bundle.command()
+@directory_argument
+@output_option
+@_told
+def sbom(directory: Path, output: str) -> None:
+    """Show what a bundle is made of: packages, wheels and images with licences; json is the CycloneDX document."""
+    from rich.console import Console
+
+    from kdist.cli import bundle_view
+    from kdist.lifecycle.bundle import sbom as materials
+
+    lines = materials.lines(directory)
+    if output == "json":
+        click.echo((directory / materials.FILE).read_text(), nl=False)
+    else:
+        bundle_view.materials(lines, Console(highlight=False))
+
+
+@bundle.command()
+@click.argument("old", type=click.Path(path_type=Path, exists=True, file_okay=False))
+@click.argument("new", type=click.Path(path_type=Path, exists=True, file_okay=False))
+@output_option
+@_told
+def diff(old: Path, new: Path, output: str) -> None:
+    """Show what differs from bundle OLD to bundle NEW, and what must travel from the one to the other."""
+    import json
+
+    from rich.console import Console
+
+    from kdist.cli import bundle_view
+    from kdist.lifecycle.bundle import diff as comparison
+    from kdist.lifecycle.bundle import signature
+
+    found = comparison.compare(signature.check(old).manifest, signature.check(new).manifest)
+    if output == "json":
+        click.echo(json.dumps(found.to_json(), indent=1))
+    else:
+        bundle_view.difference(found, Console(highlight=False))
+
+
+@bundle.command()
+@click.option(
+    "--key",
+    type=click.Path(path_type=Path),
+    default=BundleSettings.__dataclass_fields__["key"].default,
+    show_default=True,
+    help="File of the private key.",
+)
+@_told
+def keygen(key: Path) -> None:
+    """Make the key that signs bundles, unless it is there, and print its public part for the cluster file."""
+    from kdist.lifecycle.bundle import signature
+
+    private, made = signature.ensure_key(key.expanduser())
+    click.echo(f"{key}: {'made' if made else 'is there already'}; whoever has it can sign bundles", err=True)
+    click.echo(f"kdist_bundle_key: {signature.line_of(private.public_key())}")
 
 
 @bundle.command()

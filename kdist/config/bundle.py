@@ -11,6 +11,9 @@ from kdist.config.base import option
 SUITES = ("bookworm", "trixie")
 """Debian releases a host may run: 12 and 13."""
 
+RELEASES = {("debian", "12"): "bookworm", ("debian", "13"): "trixie"}
+"""The same by ID and VERSION_ID of os-release."""
+
 HOST_PACKAGES = (
     "ca-certificates",
     "dbus",
@@ -38,11 +41,18 @@ class BundleSettings:
 
     out: Path = option(Path("dist/bundle"), help="Directory of the bundle; replaced when it exists.")
     tar: Path | None = option(None, help="Write the bundle as one tar file here too.")
-    suite: str = option("bookworm", help="Debian release of the hosts: bookworm or trixie.")
+    suite: tuple[str, ...] = option(
+        ("bookworm",),
+        help="Debian releases of the hosts: bookworm, trixie, or both. Images are made of the first.",
+    )
     version: str | None = option(None, help="Version of the bundle; by default that of this kdist.")
     api_level: str = option(DEFAULT_LEVEL, help="Kubernetes API level clusters start with.")
     refresh: bool = option(
         False, help="Ask the mirrors for newer Debian packages than those of the last build."
+    )
+    key: Path = option(
+        Path("~/.config/kdist/bundle-key.pem"),
+        help="Private key that signs the bundle; made when there is none.",
     )
     cache: Path = option(
         Path("~/.cache/kdist"), help="Downloads and finished parts, reused by the next build."

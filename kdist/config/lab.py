@@ -19,7 +19,10 @@ class LabSettings:
     control_planes: int = option(1, help="Control-plane hosts among them, each with etcd.")
     name: str = option(DEFAULT_NAME, help="Name of the lab; several labs coexist under different names.")
     subnet: str = option("10.77.0.0/24", help="IPv4 range of the lab; hosts begin at its 11th address.")
-    suite: str = option("bookworm", help="Debian release of the hosts: bookworm or trixie.")
+    suite: tuple[str, ...] = option(
+        ("bookworm",),
+        help="Debian release of the hosts, bookworm or trixie, and of single ones: bookworm,w1=trixie.",
+    )
     dir: Path = option(LAB_DIR, help="Where base images and hosts live; not on an overlay file system.")
     in_memory: bool = option(
         False,

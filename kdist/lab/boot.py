@@ -60,13 +60,13 @@ def plan_boot(lab: Lab, host: Host, cgroups: list[Path]) -> BootPlan:
         ),
         cgroups=tuple(str(path) for path in cgroups),
         command=_command(lab, host),
-        environment=_environment(lab),
+        environment=_environment(host),
     )
 
 
 def _command(lab: Lab, host: Host) -> tuple[str, ...]:
     path = lab.host_path(host)
-    overlay = f"lowerdir={lab.base},upperdir={path / 'upper'},workdir={path / 'work'}"
+    overlay = f"lowerdir={lab.bases[host.suite]},upperdir={path / 'upper'},workdir={path / 'work'}"
     root = str(path / "root")
     enter = ("unshare", "--mount", "--propagation", "slave", "sh", "-c", MOUNT_AND_EXEC, "sh", overlay, root)
     return (*enter, *nspawn(lab, host))
@@ -104,10 +104,10 @@ def nspawn(lab: Lab, host: Host) -> tuple[str, ...]:
     )
 
 
-def _environment(lab: Lab) -> dict[str, str]:
+def _environment(host: Host) -> dict[str, str]:
     """Of nspawn: net.* sysctls writable, the machine-wide ones not; no system call filter (containers need all)."""
     environment = {"SYSTEMD_NSPAWN_API_VFS_WRITABLE": "network", "SYSTEMD_SECCOMP": "0"}
-    if lab.suite != "bookworm":
+    if host.suite != "bookworm":
         # systemd 256 and later start on a cgroup v1 machine only when told to.
         environment["SYSTEMD_CGROUP_ENABLE_LEGACY_FORCE"] = "1"
     return environment

@@ -66,15 +66,16 @@ def up(settings: LabSettings, report: Report) -> Lab:
     lab of that name has other hosts, or the address range is taken.
     """
     check_machine()
-    lab = plan_lab(settings, base.base_path(settings.dir, settings.suite))
+    lab = plan_lab(settings, lambda suite: base.base_path(settings.dir, suite))
     settings.dir.mkdir(parents=True, exist_ok=True)
     with base.locked(settings.dir / "lock"):
         ssh.ensure_key(settings.dir)
         lab = _reconcile(lab)
         _claim(lab)
-    if not Path(lab.base).exists():
-        report(f"building the {lab.suite} base image, once; about a minute")
-        base.ensure_base(settings.dir, settings.suite)
+    for suite, path in lab.bases.items():
+        if not Path(path).exists():
+            report(f"building the {suite} base image, once; about a minute")
+            base.ensure_base(settings.dir, suite)
     _save(lab)
     lab.disks.mkdir(exist_ok=True)
     if lab.in_memory and not lab.disks.is_mount():
@@ -101,12 +102,12 @@ def _reconcile(wanted: Lab) -> Lab:
         return wanted
     present = load(Path(wanted.dir), wanted.name)
     if not present.same_as(wanted):
-        names = ", ".join(host.name for host in present.hosts)
+        names = ", ".join(f"{host.name} {host.suite}" for host in present.hosts)
         raise LabError(
-            f"lab {present.name} exists with other settings ({present.suite}, {present.subnet}, {names}): "
+            f"lab {present.name} exists with other settings ({present.subnet}, {names}): "
             f"kdist lab down --name {present.name}, or choose another --name"
         )
-    return Lab.from_json({**wanted.to_json(), "base": present.base})
+    return Lab.from_json({**wanted.to_json(), "bases": present.bases})
 
 
 def _claim(lab: Lab) -> None:

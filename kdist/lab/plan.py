@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -25,11 +26,12 @@ NAME = re.compile(r"[a-z][a-z0-9-]{0,11}")
 
 @dataclass(frozen=True)
 class Host:
-    """One host: ``address`` without prefix length, ``control_plane`` or worker."""
+    """One host: ``address`` without prefix length, ``control_plane`` or worker, Debian release."""
 
     name: str
     address: str
     control_plane: bool
+    suite: str = "bookworm"
 
     @property
     def mac(self) -> str:
@@ -39,12 +41,11 @@ class Host:
 
 @dataclass(frozen=True)
 class Lab:
-    """A lab as planned; stored as JSON beside its hosts."""
+    """A lab as planned; stored as JSON beside its hosts. ``bases`` is the base image of each release in use."""
 
     name: str
     subnet: str
-    suite: str
-    base: str
+    bases: dict[str, str]
     dir: str
     inventory: str
     hosts: tuple[Host, ...]
@@ -95,12 +96,15 @@ class Lab:
         return asdict(self)
 
     def same_as(self, other: Lab) -> bool:
-        """Whether both have the same hosts; the base may be of an older recipe, the inventory elsewhere."""
-        return replace(self, base="", inventory="") == replace(other, base="", inventory="")
+        """Whether both have the same hosts; bases may be of an older recipe, the inventory elsewhere."""
+        return replace(self, bases={}, inventory="") == replace(other, bases={}, inventory="")
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Lab:
-        """What :meth:`to_json` wrote."""
+        """What :meth:`to_json` wrote, or that of a kdist whose labs had hosts of one release only."""
+        if suite := data.pop("suite", None):
+            data["bases"] = {suite: data.pop("base")}
+            data["hosts"] = [{**host, "suite": suite} for host in data["hosts"]]
         return cls(**{**data, "hosts": tuple(Host(**host) for host in data["hosts"])})
 
 
@@ -116,11 +120,12 @@ def check_name(name: str) -> str:
     return name
 
 
-def plan_lab(settings: LabSettings, base: Path) -> Lab:
-    """The lab these settings ask for: cp1.. and w1.., addresses from the 11th on. LabError on bad settings."""
+def plan_lab(settings: LabSettings, base_of: Callable[[str], Path]) -> Lab:
+    """The lab these settings ask for: cp1.. and w1.., addresses from the 11th on. LabError on bad settings.
+
+    ``base_of``: where the base image of a Debian release is kept.
+    """
     check_name(settings.name)
-    if settings.suite not in SUITES:
-        raise LabError(f"--suite {settings.suite}: choose one of {', '.join(SUITES)}")
     if not 1 <= settings.control_planes <= settings.hosts:
         raise LabError(
             f"--control-planes {settings.control_planes}: between 1 and --hosts ({settings.hosts})"
@@ -135,21 +140,35 @@ def plan_lab(settings: LabSettings, base: Path) -> Lab:
         )
     names = [f"cp{n + 1}" for n in range(settings.control_planes)]
     names += [f"w{n + 1}" for n in range(settings.hosts - settings.control_planes)]
+    suites = _suites(settings.suite, names)
     hosts = tuple(
-        Host(name, str(subnet.network_address + FIRST_HOST + n), n < settings.control_planes)
+        Host(name, str(subnet.network_address + FIRST_HOST + n), n < settings.control_planes, suites[name])
         for n, name in enumerate(names)
     )
     inventory = settings.inventory or Path("inventory", settings.name, "hosts.yml")
     return Lab(
         name=settings.name,
         subnet=str(subnet),
-        suite=settings.suite,
-        base=str(base),
+        bases={suite: str(base_of(suite)) for suite in sorted(set(suites.values()))},
         dir=str(settings.dir.absolute()),
         inventory=str(inventory.absolute()),
         hosts=hosts,
         in_memory=settings.in_memory,
     )
+
+
+def _suites(given: tuple[str, ...], names: list[str]) -> dict[str, str]:
+    """The release of each host, from releases for all (one) and HOST=RELEASE. LabError on what is neither."""
+    told = f"--suite {','.join(given)}"
+    single = dict(part.split("=", 1) for part in given if "=" in part)
+    general = [part for part in given if "=" not in part] or [SUITES[0]]
+    if unknown := sorted({*general, *single.values()} - set(SUITES)):
+        raise LabError(f"{told}: there is no {', '.join(unknown)}; choose one of {', '.join(SUITES)}")
+    if len(general) > 1:
+        raise LabError(f"{told}: one release for all hosts, and HOST=RELEASE for those that differ")
+    if strangers := sorted(single.keys() - set(names)):
+        raise LabError(f"{told}: no host {', '.join(strangers)}; the lab has {', '.join(names)}")
+    return {name: single.get(name, general[0]) for name in names}
 
 
 def etc_hosts(lab: Lab) -> str:

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from kdist.config.bundle import RELEASES
 from kdist.lifecycle.spec import ClusterSpec, HostSpec, Problem
 
 MIB = 1024 * 1024
@@ -20,7 +21,7 @@ MEMORY_WORKER = 900 * MIB
 DISK_FREE = 2500 * MIB
 # Client certificates are valid from ten minutes before they are signed.
 CLOCK_SKEW_SECONDS = 300
-SUPPORTED_RELEASES = {("debian", "12")}
+SUPPORTED_RELEASES = frozenset(RELEASES)
 NODE_PORTS = {10250: "agent", 10256: "service proxy health", 10257: "controller manager", 10259: "scheduler"}
 CONTROL_PLANE_PORTS = {2379: "etcd clients", 2380: "etcd peers"}
 NEEDED_FILESYSTEMS = ("overlay",)

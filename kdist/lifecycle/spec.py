@@ -17,6 +17,7 @@ from typing import Any
 
 from kdist.api import features, runtimeconfig
 from kdist.api.resources import builtin_resources
+from kdist.lifecycle.bundle import signature
 
 CONTROL_PLANE_GROUP = "kube_control_plane"
 NODE_GROUP = "kube_node"
@@ -105,6 +106,13 @@ def _port_range(value: Any) -> str:
     if not (low.isdigit() and high.isdigit() and 1 <= int(low) <= int(high) <= 65535):
         raise Invalid(f"must be a range of ports such as 30000-32767, not {value!r}")
     return str(value)
+
+
+def _public_key(value: Any) -> str:
+    try:
+        return signature.line_of(signature.parse_key(_text(value)))
+    except ValueError as error:
+        raise Invalid(str(error)) from None
 
 
 def _texts(value: Any) -> tuple[str, ...]:
@@ -214,6 +222,12 @@ class ClusterSettings:
 
     cluster_name: str = _setting(_domain, "kdist", "Name of the cluster in kubeconfigs.")
     bundle: str = _setting(_text, "dist/bundle", "Directory of the bundle on the operator's machine.")
+    bundle_key: str | None = _setting(
+        _public_key,
+        None,
+        "Public key that must have signed the bundle, as `kdist bundle keygen` prints it; none: that of the first"
+        " bundle, which the first run records beside the inventory.",
+    )
     api_level: str = _setting(
         _choice(*features.LEVELS), features.DEFAULT_LEVEL, "Level of the Kubernetes API that is served."
     )

@@ -10,8 +10,8 @@ from typing import Any
 
 from ansible.plugins.action import ActionBase
 
-# Describes the other files, so it cannot describe itself.
-MANIFEST = "manifest.json"
+# What describes and signs the other files cannot be in the description; preflight has checked the signature.
+UNLISTED = ("manifest.json", "manifest.json.sig", "signer.pub")
 
 
 class ActionModule(ActionBase):
@@ -22,7 +22,7 @@ class ActionModule(ActionBase):
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         result: dict[str, Any] = super().run(tmp, task_vars)
         args = dict(self._task.args)
-        args["files"] = {**args["files"], MANIFEST: _entry(Path(args["source"], MANIFEST))}
+        args["files"] = {**args["files"], **{name: _entry(Path(args["source"], name)) for name in UNLISTED}}
         asked = self._module(args, task_vars)
         missing = asked.get("missing", [])
         if asked.get("failed") or not missing or self._task.check_mode:

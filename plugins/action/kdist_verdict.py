@@ -15,8 +15,7 @@ from ansible.plugins.action import ActionBase
 
 from kdist import __version__
 from kdist.lifecycle import preflight, spec, versions
-from kdist.lifecycle.bundle import manifest
-from kdist.lifecycle.bundle.process import BundleError
+from kdist.lifecycle.bundle import intake, manifest, trust
 from kdist.lifecycle.certificates import given
 
 # What a relative kdist_bundle is relative to.
@@ -26,8 +25,8 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 class ActionModule(ActionBase):
     """``kdist_verdict: {observed: NAME}``: NAME is the variable that holds every host's observation.
 
-    Returns ``cluster``, ``hosts``, ``bundle``, ``manifest``, ``authority_holder`` and ``with_etcd_data`` for
-    templates.
+    Returns ``cluster``, ``hosts``, ``bundle``, ``manifest`` (the bundle's, as hosts of the images' release see it),
+    ``manifests`` (the same for each host's release), ``authority_holder`` and ``with_etcd_data`` for templates.
     """
 
     _requires_connection = False
@@ -39,34 +38,47 @@ class ActionModule(ActionBase):
         hostvars = self._hostvars(variables)
         cluster, problems = spec.read(hostvars, variables["groups"])
         directory = self._bundle_directory(hostvars)
-        bundle, faults = _bundle(directory)
+        taken = intake.take(directory, self._setting(hostvars, "bundle_key"), _inventory(variables))
         if cluster:
             _, unfit = given.read(cluster.settings, CHECKOUT, datetime.datetime.now(datetime.UTC))
             problems += unfit
-        reasons = [str(problem) for problem in problems] + faults
-        verdict = self._judge(cluster, variables) if cluster else None
+        bundle, reasons = taken.manifest, [*map(str, problems), *taken.faults]
+        observed = self._observed(cluster, variables) if cluster else {}
+        verdict = self._judge(cluster, observed) if cluster else None
         if verdict:
             reasons += [str(problem) for problem in verdict.problems]
         if cluster and bundle is not None:
             reasons += self._version_problems(bundle, cluster.settings.api_level, variables)
+        if bundle:
+            reasons += map(str, intake.unserved(bundle, observed))
         if reasons or not cluster or not verdict or bundle is None:
             told = "\n".join(dict.fromkeys(reasons))
             return result | {"failed": True, "msg": f"Nothing was changed. To mend first:\n{told}"}
-        facts = _facts(cluster) | {"bundle": str(directory), "manifest": bundle.to_json()}
+        if taken.first_key and not self._task.check_mode:
+            trust.record(Path(variables["inventory_dir"]), taken.first_key)
+        suites = {name: intake.suite_of(facts) for name, facts in observed.items()}
+        facts = _facts(cluster) | {"bundle": str(directory), "manifest": bundle.share(bundle.suite)}
+        facts["manifests"] = {
+            suite: bundle.share(suite) for suite in bundle.hosts if suite in suites.values()
+        }
         joining = verdict.joining(cluster)
-        facts["hosts"] = {n: h | {"joins_etcd": n in joining} for n, h in facts["hosts"].items()}
+        facts["hosts"] = {
+            n: h | {"joins_etcd": n in joining, "suite": suites.get(n)} for n, h in facts["hosts"].items()
+        }
         facts |= {"authority_holder": verdict.authority_holder, "with_etcd_data": verdict.with_etcd_data}
         return result | {"changed": False, **facts}
 
-    def _judge(self, cluster: spec.ClusterSpec, variables: dict[str, Any]) -> preflight.Verdict:
+    def _observed(self, cluster: spec.ClusterSpec, variables: dict[str, Any]) -> dict[str, Any]:
+        """Every host of this run and what was observed there; None where it did not answer."""
         name = self._task.args["observed"]
-        hosts = [host.name for host in cluster.hosts]
         looked_at = set(variables["ansible_play_hosts_all"])  # with --limit, not every host
-        observed = {
-            host: variables["hostvars"][host].get(name, {}).get("observation")
-            for host in hosts
-            if host in looked_at
+        return {
+            host.name: variables["hostvars"][host.name].get(name, {}).get("observation")
+            for host in cluster.hosts
+            if host.name in looked_at
         }
+
+    def _judge(self, cluster: spec.ClusterSpec, observed: dict[str, Any]) -> preflight.Verdict:
         verdict = preflight.judge(cluster, observed, time.time())
         for warning in verdict.warnings:
             self._display.warning(str(warning))
@@ -86,8 +98,13 @@ class ActionModule(ActionBase):
         return [f"{host}: {reason}" for host, reason in found]
 
     def _bundle_directory(self, hostvars: dict[str, dict[str, Any]]) -> Path:
-        named = next((v["kdist_bundle"] for v in hostvars.values() if v.get("kdist_bundle")), None)
+        named = self._setting(hostvars, "bundle")
         return Path(CHECKOUT, named or spec.ClusterSettings.__dataclass_fields__["bundle"].default)
+
+    def _setting(self, hostvars: dict[str, dict[str, Any]], name: str) -> str | None:
+        """A key of the whole cluster as it is given, also when other keys are wrong."""
+        key = spec.PREFIX + name
+        return next((str(v[key]) for v in hostvars.values() if v.get(key)), None)
 
     def _hostvars(self, variables: dict[str, Any]) -> dict[str, dict[str, Any]]:
         """What concerns kdist of every host's variables, templates resolved."""
@@ -101,13 +118,10 @@ class ActionModule(ActionBase):
         return found
 
 
-def _bundle(directory: Path) -> tuple[manifest.Manifest | None, list[str]]:
-    """The bundle, and what is missing or altered in it. Hosts only need their share; wheels are not theirs."""
-    try:
-        faults = manifest.verify(directory, (manifest.NODE, manifest.CONTROL_PLANE))
-        return manifest.Manifest.read(directory), [f"bundle {directory}: {fault}" for fault in faults]
-    except BundleError as error:
-        return None, [f"{error}; make one with `kdist bundle build`, or set kdist_bundle"]
+def _inventory(variables: dict[str, Any]) -> Path | None:
+    """The directory of the inventory; None when it is given on the command line."""
+    directory = variables.get("inventory_dir")
+    return Path(directory) if directory else None
 
 
 def _facts(cluster: spec.ClusterSpec) -> dict[str, Any]:

@@ -25,7 +25,7 @@ EXAMPLES = r"""
 - name: Install packages
   kdist_packages:
     packages: {runc: 1.1.5+ds1-1+deb12u1}
-    directories: [/var/lib/kdist/bundle/debs/node]
+    directories: [/var/lib/kdist/bundle/debs/bookworm/node]
 """
 RETURN = r"""
 installed:

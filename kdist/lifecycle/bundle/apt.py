@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from kdist.lifecycle.bundle import relations
 from kdist.lifecycle.bundle.process import BundleError, run
 
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
@@ -75,17 +76,20 @@ class Apt:
             memory.write_text(json.dumps({**known, key: [file.name for file in files]}, indent=1))
         return [_package(file) for file in files]
 
-    def names(self, packages: Iterable[str], *, refresh: bool = False) -> set[str]:
-        """Names of the packages and all they depend on, downloading nothing."""
+    def base(self, packages: Iterable[str], *, refresh: bool = False) -> dict[str, str]:
+        """The packages and all they depend on, downloading nothing: name → version. Names that they only provide
+        are there too, with the version they provide or none (empty)."""
         wanted = sorted(packages)
-        memory = self._root / "names.json"
-        known: dict[str, list[str]] = json.loads(memory.read_text()) if memory.exists() else {}
+        memory = self._root / "base.json"
+        known: dict[str, dict[str, str]] = json.loads(memory.read_text()) if memory.exists() else {}
         key = shlex.join(wanted)
         if refresh or key not in known:
             self._update()
-            known[key] = sorted(file.partition("_")[0] for file in self._resolve(wanted))
+            names = [file.partition("_")[0] for file in self._resolve(wanted)]
+            shown = run("apt-cache", *self._options, "show", "--no-all-versions", *names)
+            known[key] = relations.offered(shown)
             memory.write_text(json.dumps(known, indent=1))
-        return set(known[key])
+        return known[key]
 
     def _resolve(self, wanted: list[str]) -> list[str]:
         """File names of the closure, as apt stores them; it prints only what its archives lack, so they are empty."""

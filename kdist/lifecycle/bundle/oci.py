@@ -51,6 +51,12 @@ class Built:
     manifest: Document
 
     @property
+    def size(self) -> int:
+        """Bytes of the documents and all layers."""
+        documents = len(self.config.content) + len(self.manifest.content)
+        return documents + sum(layer.size for layer in self.image.layers)
+
+    @property
     def index_entry(self) -> dict[str, Any]:
         """The image in index.json, under the name containerd gives it on import."""
         return {

@@ -91,10 +91,10 @@ wait $!
 
 
 class Parts:
-    """Makes layers for one Debian release, in ``cache``."""
+    """Makes layers for one Debian release, in ``cache``: those of all images, or only the hosts' Python tree."""
 
     def __init__(self, cache: Path, suite: str, python: str, *, refresh: bool) -> None:
-        self._cache, self._python, self._refresh = cache, python, refresh
+        self._cache, self._suite, self._python, self._refresh = cache, suite, python, refresh
         self._apt = Apt(cache, suite)
         self._layers = LayerCache(cache / "layers")
 
@@ -102,16 +102,18 @@ class Parts:
         """The closure of these packages, downloaded."""
         return self._apt.closure(names, refresh=self._refresh)
 
-    def names(self, *names: str) -> set[str]:
-        """The names in the closure of these packages."""
-        return self._apt.names(names, refresh=self._refresh)
+    def base(self, *names: str) -> dict[str, str]:
+        """The closure of these packages and what it provides, name → version."""
+        return self._apt.base(names, refresh=self._refresh)
 
-    def fetch(self) -> None:
-        """Download all packages of all images, so that making layers needs no network."""
-        self.busybox_package()
-        self._libc_packages()
-        self.etcd_packages()
-        self._system_packages()
+    def fetch(self, *, images: bool) -> None:
+        """Download all packages layers are made of, so that making them needs no network."""
+        self.libc_packages()
+        self._python_packages()
+        if images:
+            self.busybox_package()
+            self.etcd_packages()
+            self.system_packages()
 
     def busybox_package(self) -> Package:
         """Debian's static busybox."""
@@ -121,13 +123,23 @@ class Parts:
         """The server and its tools, without what only their installation needs."""
         return [package for package in self.packages(*ETCD) if package.name in ETCD]
 
-    def _libc_packages(self) -> list[Package]:
+    def libc_packages(self) -> list[Package]:
+        """The C library."""
         return self.packages(*LIBC)
 
-    def _system_packages(self) -> list[Package]:
-        below = {package.name for package in self._libc_packages()}
-        python = (f"python{self._python}-minimal", f"libpython{self._python}-stdlib")
-        return [p for p in self.packages(*TOOLS, *python) if p.name not in below and p.name not in LEFT_OUT]
+    def system_packages(self) -> list[Package]:
+        """Debian's Python and the tools kdist calls, without the C library."""
+        return self._above_libc(*TOOLS, *self._python_names())
+
+    def _python_packages(self) -> list[Package]:
+        return self._above_libc(*self._python_names())
+
+    def _python_names(self) -> tuple[str, str]:
+        return f"python{self._python}-minimal", f"libpython{self._python}-stdlib"
+
+    def _above_libc(self, *names: str) -> list[Package]:
+        below = {package.name for package in self.libc_packages()}
+        return [p for p in self.packages(*names) if p.name not in below and p.name not in LEFT_OUT]
 
     def busybox(self) -> Blob:
         """A merged-usr skeleton, accounts, and busybox under the name of each of its applets."""
@@ -150,7 +162,7 @@ class Parts:
 
     def libc(self) -> Blob:
         """The C library."""
-        packages = self._libc_packages()
+        packages = self.libc_packages()
         return self._layers.layer(
             "libc", _inputs(packages), lambda tar: tar.tree(self._root("libc", packages))
         )
@@ -164,12 +176,12 @@ class Parts:
 
     def system(self) -> Blob:
         """Debian's Python and the tools kdist calls."""
-        packages = self._system_packages()
+        packages = self.system_packages()
         return self._layers.layer("system", _inputs(packages), lambda tar: tar.tree(self._system_root()))
 
     def dependencies(self, wheels: list[Path], levels: list[str]) -> Blob:
         """Third-party Python packages."""
-        inputs = _inputs(self._system_packages()) + "".join(wheel.name for wheel in wheels) + str(levels)
+        inputs = _inputs(self._python_packages()) + "".join(wheel.name for wheel in wheels) + str(levels)
 
         def fill(tar: TarWriter) -> None:
             tree = site.clear(self._cache / "stage/dependencies")
@@ -179,7 +191,7 @@ class Parts:
             tar.tree_at(tree, f"{site.PREFIX}/lib")
             shutil.rmtree(tree)
 
-        return self._layers.layer("dependencies", inputs, fill)
+        return self._layers.layer(f"{self._suite}-dependencies", inputs, fill)
 
     def kdist(self, checkout: Path, version: str) -> Blob:
         """kdist itself and its launcher; last, the mark that the tree is complete."""
@@ -196,7 +208,8 @@ class Parts:
             tar.file(f"{site.PREFIX}/.complete", f"{version}\n".encode())
             shutil.rmtree(tree)
 
-        return self._layers.layer("kdist", _inputs(self._system_packages()) + digest.hexdigest(), fill)
+        inputs = _inputs(self._python_packages()) + digest.hexdigest()
+        return self._layers.layer(f"{self._suite}-kdist", inputs, fill)
 
     def pause(self) -> Blob:
         """Our own first process of a pod, compiled here."""
@@ -216,10 +229,11 @@ class Parts:
         )
 
     def _interpreter(self) -> Interpreter:
-        return Interpreter(self._python, self._root("libc", self._libc_packages()), self._system_root())
+        libc = self._root("libc", self.libc_packages())
+        return Interpreter(self._python, libc, self._root("python", self._python_packages()))
 
     def _system_root(self) -> Path:
-        return self._root("system", self._system_packages(), python=self._python)
+        return self._root("system", self.system_packages(), python=self._python)
 
     def _root(self, name: str, packages: list[Package], *, python: str | None = None) -> Path:
         """The packages' files as a directory, kept for the next build; with ``python``, made fit to run."""
@@ -230,7 +244,7 @@ class Parts:
             rootfs.extract(packages, partial)
             if python:
                 rootfs.certificate_bundle(partial)
-                libc = self._root("libc", self._libc_packages())
+                libc = self._root("libc", self.libc_packages())
                 Interpreter(python, libc, partial).compile(
                     partial / f"usr/lib/python{python}", f"/usr/lib/python{python}"
                 )

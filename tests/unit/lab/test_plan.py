@@ -17,8 +17,9 @@ BASE = Path("/labs/base/bookworm-1")
 
 def lab(**changes: object) -> Lab:
     return plan_lab(
-        LabSettings(**{"dir": Path("/labs"), "inventory": Path("/inv/hosts.yml"), **changes}), BASE
-    )  # type: ignore[arg-type]
+        LabSettings(**{"dir": Path("/labs"), "inventory": Path("/inv/hosts.yml"), **changes}),  # type: ignore[arg-type]
+        lambda suite: BASE.with_name(f"{suite}-1"),
+    )
 
 
 def test_hosts_are_named_by_role_and_addressed_from_the_eleventh_on() -> None:
@@ -46,7 +47,9 @@ def test_two_labs_share_no_name_on_the_machine() -> None:
     ("changes", "told"),
     [
         ({"name": "a/b"}, "--name a/b"),
-        ({"suite": "sid"}, "choose one of bookworm, trixie"),
+        ({"suite": ("sid",)}, "there is no sid; choose one of bookworm, trixie"),
+        ({"suite": ("bookworm", "trixie")}, "one release for all hosts"),
+        ({"suite": ("w7=trixie",)}, "no host w7; the lab has cp1, w1, w2"),
         ({"control_planes": 4}, "between 1 and --hosts"),
         ({"subnet": "10.77.0.1/24"}, "--subnet 10.77.0.1/24"),
         ({"subnet": "10.77.0.0/29"}, "too small"),
@@ -67,9 +70,31 @@ def test_a_lab_survives_its_state_file() -> None:
 
 
 def test_a_lab_on_an_older_base_is_the_same_lab() -> None:
-    older = Lab.from_json({**lab().to_json(), "base": "/labs/base/older"})
+    older = Lab.from_json({**lab().to_json(), "bases": {"bookworm": "/labs/base/older"}})
     assert lab().same_as(older)
     assert not lab().same_as(lab(hosts=2))
+
+
+def test_hosts_of_one_lab_may_run_different_releases() -> None:
+    mixed = lab(suite=("trixie", "w1=bookworm"))
+    assert {host.name: host.suite for host in mixed.hosts} == {
+        "cp1": "trixie",
+        "w1": "bookworm",
+        "w2": "trixie",
+    }
+    assert mixed.bases == {"bookworm": "/labs/base/bookworm-1", "trixie": "/labs/base/trixie-1"}
+    boots = {host.name: plan_boot(mixed, host, []) for host in mixed.hosts}
+    assert "lowerdir=/labs/base/bookworm-1," in " ".join(boots["w1"].command)
+    assert "lowerdir=/labs/base/trixie-1," in " ".join(boots["w2"].command)
+    assert "SYSTEMD_CGROUP_ENABLE_LEGACY_FORCE" in boots["cp1"].environment
+
+
+def test_a_lab_of_an_older_kdist_can_still_be_taken_down() -> None:
+    present = lab().to_json()
+    del present["bases"]
+    hosts = [{k: v for k, v in host.items() if k != "suite"} for host in present["hosts"]]
+    older = {**present, "suite": "bookworm", "base": "/labs/base/bookworm-1", "hosts": hosts}
+    assert Lab.from_json(older) == lab()
 
 
 def test_every_host_knows_all_hosts_by_name() -> None:

@@ -5,16 +5,19 @@ from __future__ import annotations
 import io
 import json
 import tarfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from kdist.lifecycle.bundle import load, oci, rootfs, site, wheels
+from kdist.lifecycle.bundle import load, rootfs, signature, site, wheels
 from kdist.lifecycle.bundle.apt import Package, sources
 from kdist.lifecycle.bundle.layers import Blob, LayerCache, TarWriter, file_digest
-from kdist.lifecycle.bundle.manifest import CONTROL_PLANE, NODE, OPERATOR, Entry, ImageEntry, Manifest, verify
+from kdist.lifecycle.bundle.manifest import CONTROL_PLANE, NODE, HostRelease, Manifest, verify
 from kdist.lifecycle.bundle.process import BundleError
+from tests.unit.lifecycle.bundle.sample import bundle
 
+DEB = "debs/bookworm/node/a_1_amd64.deb"
 DEBIAN = "http://mirror.example/debian/"
 
 
@@ -110,57 +113,43 @@ def test_a_pin_says_for_which_python_it_is_only_where_they_differ() -> None:
     )
 
 
-def bundle(directory: Path) -> Path:
-    """A bundle of one image with one layer, one package and one wheel."""
-    layer = b"layer"
-    blob = Blob(directory / "layer", oci.Document(layer).digest, len(layer))
-    image = oci.build(oci.Image("localhost/x:1", (blob,), CONTROL_PLANE, command=("x",)))
-    files = {
-        "images/index.json": (oci.index([image.index_entry]), NODE),
-        f"images/blobs/sha256/{blob.digest}": (layer, CONTROL_PLANE),
-        f"images/blobs/sha256/{image.config.digest}": (image.config.content, CONTROL_PLANE),
-        f"images/blobs/sha256/{image.manifest.digest}": (image.manifest.content, CONTROL_PLANE),
-        "debs/node/a.deb": (b"deb", NODE),
-        "wheels/a.whl": (b"wheel", OPERATOR),
-    }
-    for name, (content, _) in files.items():
-        (directory / name).parent.mkdir(parents=True, exist_ok=True)
-        (directory / name).write_bytes(content)
-    entries = {
-        name: Entry(oci.Document(content).digest, len(content), role)
-        for name, (content, role) in files.items()
-    }
-    listed = (ImageEntry("localhost/x:1", f"sha256:{image.manifest.digest}", CONTROL_PLANE),)
-    Manifest("1", "bookworm", "3.11", "1.32", (), listed, files=entries).write(directory)
-    return directory
-
-
 def test_a_manifest_reads_back_what_it_wrote(tmp_path: Path) -> None:
     read = Manifest.read(bundle(tmp_path))
-    assert read.files["debs/node/a.deb"].needed_by == NODE
+    assert read.files[DEB].needed_by == NODE
     assert json.loads((tmp_path / "manifest.json").read_text())["images"][0]["for"] == CONTROL_PLANE
 
 
+def test_hosts_of_a_release_get_its_files_and_those_of_all(tmp_path: Path) -> None:
+    read = Manifest.read(bundle(tmp_path))
+    both = replace(read, hosts={**read.hosts, "trixie": HostRelease("3.13", ("site/trixie/1",))})
+    assert both.share("trixie")["site"] == ["site/trixie/1"]
+    assert DEB in both.share("bookworm")["files"]
+    assert DEB not in both.share("trixie")["files"]
+    assert "images/index.json" in both.share("trixie")["files"]
+
+
 def test_every_missing_altered_and_unexpected_file_is_named(tmp_path: Path) -> None:
-    bundle(tmp_path)
-    assert verify(tmp_path) == []
+    manifest = Manifest.read(bundle(tmp_path))
+    assert verify(tmp_path, manifest) == []
     (tmp_path / "wheels/a.whl").unlink()
-    (tmp_path / "debs/node/a.deb").write_bytes(b"dab")
+    (tmp_path / DEB).write_bytes(b"dab")
     (tmp_path / "extra").write_text("")
-    assert verify(tmp_path) == [
-        "altered: debs/node/a.deb (sha256 differs)",
+    assert verify(tmp_path, manifest) == [
+        f"altered: {DEB} (sha256 differs)",
         "missing: wheels/a.whl",
         "unexpected: extra",
     ]
-    assert verify(tmp_path, (NODE, CONTROL_PLANE)) == [
-        "altered: debs/node/a.deb (sha256 differs)",
+    assert verify(tmp_path, manifest, (NODE, CONTROL_PLANE)) == [
+        f"altered: {DEB} (sha256 differs)",
         "unexpected: extra",
     ]
+    (tmp_path / DEB).unlink()
+    assert verify(tmp_path, manifest, (NODE,), "trixie") == ["unexpected: extra"]
 
 
 def test_a_directory_without_manifest_is_no_bundle(tmp_path: Path) -> None:
     with pytest.raises(BundleError, match="is no bundle"):
-        verify(tmp_path)
+        signature.check(tmp_path)
 
 
 def test_images_are_streamed_as_an_archive_of_the_blobs_they_need(tmp_path: Path) -> None:

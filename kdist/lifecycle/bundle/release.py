@@ -1,0 +1,82 @@
+"""What hosts of one Debian release need: packages, wheels, and the Python tree as layers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from kdist.config.bundle import HOST_PACKAGES
+from kdist.lifecycle.bundle import closure, relations, site, wheels
+from kdist.lifecycle.bundle.apt import ESSENTIAL, Apt, Package
+from kdist.lifecycle.bundle.layers import Blob
+from kdist.lifecycle.bundle.manifest import CONTROL_PLANE, NODE, HostRelease
+from kdist.lifecycle.bundle.parts import Parts
+
+NODE_PACKAGES = (
+    "conntrack",
+    "containerd",
+    "containernetworking-plugins",
+    "ethtool",
+    "iptables",
+    "nftables",
+    "runc",
+    "socat",
+)
+CONTROL_PLANE_PACKAGES = ("etcd-client",)
+# The first Debian release with a kubectl package; it needs nothing but a C library, so it runs on 12 too.
+KUBECTL_SUITE = "trixie"
+
+
+@dataclass(frozen=True)
+class Release:
+    """One suite with its parts; ``base`` is what its hosts are taken to have."""
+
+    suite: str
+    parts: Parts
+    base: dict[str, str]
+    debs: dict[str, list[Package]]
+    wheels: list[Path]
+
+    def layers(self, checkout: Path, version: str, api_level: str) -> tuple[Blob, Blob]:
+        """The Python tree: third-party packages, kdist. On hosts of the images' suite these are image layers."""
+        dependencies = self.parts.dependencies(self.wheels, site.neighbours(api_level))
+        return dependencies, self.parts.kdist(checkout, version)
+
+    def described(self, layers: tuple[str, ...]) -> HostRelease:
+        """As the manifest has it; ``layers`` are names of files in the bundle."""
+        return HostRelease(
+            python=wheels.PYTHONS[self.suite],
+            site=layers,
+            packages={
+                role: {p.name: p.version for p in sorted(found, key=lambda p: p.name)}
+                for role, found in self.debs.items()
+            },
+            base={name: self.base[name] for name in sorted(self._needed())},
+        )
+
+    def _needed(self) -> set[str]:
+        """What of the base system the packages need."""
+        debs = [package.path for found in self.debs.values() for package in found]
+        return relations.direct(closure.controls(debs), self.base)
+
+
+def fetch(cache: Path, suite: str, checkout: Path, *, images: bool, refresh: bool) -> Release:
+    """Download all that one suite needs, with ``images`` the packages of the images too; making it needs no network."""
+    parts = Parts(cache, suite, wheels.PYTHONS[suite], refresh=refresh)
+    base = parts.base(ESSENTIAL, *HOST_PACKAGES)
+    debs = _packages(parts, base, cache, refresh=refresh)
+    parts.fetch(images=images)
+    return Release(suite, parts, base, debs, wheels.fetch(checkout, suite, cache))
+
+
+def _packages(parts: Parts, base: dict[str, str], cache: Path, *, refresh: bool) -> dict[str, list[Package]]:
+    """role → packages to install, without what every host has."""
+    have = set(base)
+    node = [package for package in parts.packages(*NODE_PACKAGES) if package.name not in have]
+    have |= {package.name for package in node}
+    control_plane = [
+        package for package in parts.packages(*CONTROL_PLANE_PACKAGES) if package.name not in have
+    ]
+    kubectl = Apt(cache, KUBECTL_SUITE).closure(("kubectl",), refresh=refresh)
+    control_plane += [package for package in kubectl if package.name == "kubectl"]
+    return {NODE: node, CONTROL_PLANE: control_plane}
