@@ -17,6 +17,7 @@ from typing import Any
 
 from kdist.api import features, runtimeconfig
 from kdist.api.resources import builtin_resources
+from kdist.lifecycle import registries
 from kdist.lifecycle.bundle import signature
 
 CONTROL_PLANE_GROUP = "kube_control_plane"
@@ -111,6 +112,13 @@ def _port_range(value: Any) -> str:
 def _public_key(value: Any) -> str:
     try:
         return signature.line_of(signature.parse_key(_text(value)))
+    except ValueError as error:
+        raise Invalid(str(error)) from None
+
+
+def _registry_mirrors(value: Any) -> Mapping[str, Any]:
+    try:
+        return registries.mirrors(value)
     except ValueError as error:
         raise Invalid(str(error)) from None
 
@@ -278,6 +286,7 @@ class ClusterSettings:
         ("secrets",),
         "Resources that API servers encrypt in etcd, such as secrets or configmaps; empty: none.",
     )
+
     etcd_quota_mib: int = _setting(
         _whole(16, 8192), 2048, "MiB that etcd's database may have; at the limit, writes are refused."
     )
@@ -299,6 +308,11 @@ class ClusterSettings:
         _truth,
         False,
         "Keep authorities and service-account keys with each snapshot: certificates and tokens outlive a restore.",
+    )
+    registry_mirrors: Mapping[str, Any] | None = _setting(
+        _registry_mirrors,
+        None,
+        "Registry to where its images are pulled from instead: URL, url and ca, or a list of these; * is all others.",
     )
     max_pods: int = _setting(_whole(1, 1000), 110, "Most pods on one node.")
     containerd_restrict_oom_score_adj: bool = _setting(

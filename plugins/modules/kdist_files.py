@@ -19,6 +19,13 @@ options:
     type: list
     elements: str
     default: []
+  prune:
+    description:
+      - Patterns of paths. A file that matches one and is not in I(files) is removed if kdist wrote it, which its
+        first line says.
+    type: list
+    elements: str
+    default: []
   mode:
     description: Mode of files that name none.
     type: str
@@ -56,11 +63,20 @@ def current(path: Path) -> tuple[str | None, int | None]:
         return None, None
 
 
+MARK = "# Written by kdist"
+
+
+def outdated(patterns: list[str], wanted: dict) -> list[str]:
+    found = sorted(str(path) for pattern in patterns for path in Path("/").glob(pattern.lstrip("/")))
+    return [name for name in found if name not in wanted and (current(Path(name))[0] or "").startswith(MARK)]
+
+
 def main() -> None:
     module = AnsibleModule(
         argument_spec={
             "files": {"type": "dict", "required": True},
             "absent": {"type": "list", "elements": "str", "default": []},
+            "prune": {"type": "list", "elements": "str", "default": []},
             "mode": {"type": "str", "default": "0644"},
             "secret": {"type": "bool", "default": False},
         },
@@ -82,7 +98,7 @@ def main() -> None:
             )
         if not module.check_mode:
             replace_file(Path(name), content.encode(), int(str(mode), 8))
-    for name in params["absent"]:
+    for name in [*params["absent"], *outdated(params["prune"], params["files"])]:
         if Path(name).exists():
             written.append(name)
             if not module.check_mode:

@@ -1,0 +1,139 @@
+"""The bundle on real hosts: nothing that was altered or comes from others is installed; mirrors of registries serve."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.e2e.conftest import ROOT, Cluster, changes, run
+
+BUNDLE = ROOT / "dist/bundle"
+GATEWAY, PORT = "10.76.0.1", 5055
+CHANGED = "find /etc /opt/kdist /var/lib/kdist -xdev -newer /run/untouched -type f"
+
+
+def flip(bundle: Path, pattern: str) -> str:
+    """Flip a bit in the middle of one file of a copy made of hard links; which file."""
+    path = sorted(bundle.glob(pattern))[0]
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.unlink()
+    path.write_bytes(content)
+    return str(path.relative_to(bundle))
+
+
+@pytest.fixture
+def copied(tmp_path: Path) -> Path:
+    """A copy of the bundle whose files may be replaced."""
+    copied = BUNDLE.resolve().with_name("bundle-altered")
+    shutil.rmtree(copied, ignore_errors=True)
+    run(["cp", "-al", str(BUNDLE.resolve()), str(copied)])
+    return copied
+
+
+def refused(cluster: Cluster, *arguments: str) -> str:
+    """What site.yml said when it refused; no host was changed."""
+    for host in ("cp1", "w1"):
+        cluster.ssh(host, "touch /run/untouched")
+    told = cluster.playbook("site.yml", *arguments, check=False)
+    assert "Nothing was changed" in told
+    assert {host: cluster.ssh(host, CHANGED) for host in ("cp1", "w1")} == {"cp1": "", "w1": ""}
+    return " ".join(told.split())
+
+
+@pytest.mark.parametrize(
+    ("pattern", "told"),
+    [
+        ("debs/*/node/runc_*.deb", "altered: {} (sha256 differs)"),
+        ("wheels/numpy-*.whl", "altered: {} (sha256 differs)"),
+        ("sbom.cdx.json", "altered: {} (sha256 differs)"),
+        ("manifest.json", "the signature in manifest.json.sig does not fit manifest.json"),
+        ("manifest.json.sig", "the signature in manifest.json.sig does not fit manifest.json"),
+    ],
+)
+def test_one_flipped_bit_anywhere_is_refused_before_anything_changes(
+    cluster: Cluster, copied: Path, pattern: str, told: str
+) -> None:
+    file = flip(copied, pattern)
+    verified = subprocess.run(
+        ["kdist", "bundle", "verify", str(copied)], capture_output=True, text=True, check=False, cwd=ROOT
+    )
+    assert verified.returncode == 1
+    assert told.format(file) in verified.stdout + verified.stderr
+    assert told.format(file) in refused(cluster, "--extra-vars", f"kdist_bundle={copied}")
+
+
+def test_a_bundle_signed_with_another_key_or_none_is_refused(
+    cluster: Cluster, copied: Path, tmp_path: Path
+) -> None:
+    recorded = (cluster.inventory / "bundle-key.txt").read_text().splitlines()[-1]
+    assert recorded in run(["kdist", "bundle", "keygen"])
+    foreign = run(["kdist", "bundle", "keygen", "--key", str(tmp_path / "key.pem")]).split()[-1]
+    told = refused(cluster, "--extra-vars", f"kdist_bundle_key={foreign}")
+    assert f"is signed with the key {recorded}, not with the trusted key {foreign}" in told
+    (copied / "manifest.json.sig").unlink()
+    told = refused(cluster, "--extra-vars", f"kdist_bundle={copied}")
+    assert "is not signed: it has no manifest.json.sig" in told
+
+
+def test_the_bundle_is_closed_and_says_what_it_is_made_of() -> None:
+    assert "closed: whatever its packages, wheels and images need" in run(
+        ["kdist", "bundle", "verify", "dist/bundle"]
+    )
+    document = json.loads(run(["kdist", "bundle", "sbom", "dist/bundle", "--output", "json"]))
+    kinds = [c["properties"][0]["value"] for c in document["components"]]
+    assert {"package", "wheel", "image", "kdist"} == set(kinds)
+    difference = json.loads(
+        run(["kdist", "bundle", "diff", "dist/bundle", "dist/bundle", "--output", "json"])
+    )
+    assert (difference["changes"], difference["travels"]["bytes"]) == ([], 0)
+
+
+@contextlib.contextmanager
+def registry(cluster: Cluster) -> Iterator[None]:
+    """A registry that serves the bundle's images in the lab's network."""
+    command = [sys.executable, str(Path(__file__).with_name("registry.py")), str(BUNDLE), GATEWAY, str(PORT)]
+    process = subprocess.Popen([*cluster.inside("nsenter"), *command], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "serving\n"
+    try:
+        yield
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def mirrors(cluster: Cluster, path: Path, given: dict[str, object]) -> dict[str, dict[str, int]]:
+    """Run the runtime's part of site.yml with these mirrors; what changed on each host."""
+    path.write_text(yaml.safe_dump({"kdist_registry_mirrors": given}))
+    tags = "always,preflight,runtime"
+    return changes(cluster.playbook("site.yml", "--tags", tags, "--extra-vars", f"@{path}"))
+
+
+def test_images_of_a_mirrored_registry_come_from_the_mirror(
+    cluster: Cluster, namespace: str, tmp_path: Path
+) -> None:
+    # The first mirror is not there: the second is asked, as the order says.
+    given = {"registry.example": [f"http://{GATEWAY}:{PORT + 1}", f"http://{GATEWAY}:{PORT}"]}
+    recap = mirrors(cluster, tmp_path / "mirrors.yml", given)
+    assert {host: row["changed"] for host, row in recap.items()} == {"cp1": 1, "w1": 1, "w2": 1}
+    with registry(cluster):
+        image = "registry.example/team/demo-web:0.1.0"
+        cluster.kubectl("run", "mirrored", "-n", namespace, f"--image={image}")
+        cluster.kubectl("wait", "-n", namespace, "--for=condition=Ready", "pod/mirrored", "--timeout=60s")
+    recap = mirrors(cluster, tmp_path / "mirrors.yml", {})
+    assert {row["changed"] for row in recap.values()} == {1}
+    assert cluster.ssh("w1", "find /etc/containerd/certs.d -type f") == ""
+
+
+def test_a_mirror_that_cannot_be_one_is_refused_with_its_key(cluster: Cluster) -> None:
+    told = refused(cluster, "--extra-vars", '{"kdist_registry_mirrors": {"docker.io": "mirror"}}')
+    assert "all: kdist_registry_mirrors: docker.io: 'mirror' is no URL such as" in told
