@@ -21,6 +21,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "csi-local": ("kdist.cli.csi_local", "Run the local storage driver and its sidecar."),
     "dev": ("kdist.cli.dev", "Run a whole control plane locally, without root or containers."),
     "dns": ("kdist.cli.dns", "Feed cluster records to unbound."),
+    "doctor": ("kdist.cli.doctor", "Tell what is wrong with a cluster, why, and what mends it."),
     "encryption": ("kdist.cli.encryption", "Exchange keys of encryption at rest, rewrite what is stored."),
     "etcd": ("kdist.cli.etcd", "Care for etcd: snapshots, restore, lost quorum, space."),
     "lab": ("kdist.cli.lab", "Make throw-away hosts on this machine."),
@@ -30,6 +31,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "reset": ("kdist.cli.reset", "Leave hosts as they were before kdist."),
     "roles": ("kdist.cli.roles", "Check and document the Ansible roles of this checkout."),
     "scheduler": ("kdist.cli.scheduler", "Run the scheduler."),
+    "status": ("kdist.cli.status", "Show hosts, control plane, etcd, certificates, add-ons and problems."),
+    "support-bundle": ("kdist.cli.support_bundle", "Collect logs and state of a cluster, without secrets."),
     "vip": ("kdist.cli.vip", "Hold the virtual address of the API servers."),
     "validate": ("kdist.cli.validate", "Check a cluster's inventory and group_vars."),
 }
