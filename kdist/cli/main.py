@@ -33,6 +33,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "scheduler": ("kdist.cli.scheduler", "Run the scheduler."),
     "status": ("kdist.cli.status", "Show hosts, control plane, etcd, certificates, add-ons and problems."),
     "support-bundle": ("kdist.cli.support_bundle", "Collect logs and state of a cluster, without secrets."),
+    "upgrade": ("kdist.cli.upgrade", "Move a cluster to another version, and back."),
     "vip": ("kdist.cli.vip", "Hold the virtual address of the API servers."),
     "validate": ("kdist.cli.validate", "Check a cluster's inventory and group_vars."),
 }

@@ -1,17 +1,16 @@
 """A client of the API from the operator's machine, through the hosts' ssh connections.
 
-One tunnel to every control plane that answers; the client goes from one to the next when one of them leaves. The
-certificates of API servers name 127.0.0.1, so nothing about TLS changes.
+One tunnel to every control plane that answers, opened again when its host comes back; the client goes from one to the
+next when one of them leaves. The certificates of API servers name 127.0.0.1, so nothing about TLS changes.
 """
 
 from __future__ import annotations
 
 import asyncio
-import os
 import socket
 import tempfile
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +25,7 @@ from kdist.lifecycle.operation.site import Site
 KUBECONFIG = "/etc/kubernetes/super-admin.conf"
 USER_AGENT = "kdist-operator"
 _TUNNEL_SECONDS = 15
+_AGAIN_SECONDS = 1.0
 
 
 class NoApi(Exception):
@@ -44,7 +44,19 @@ class Api:
 class _Tunnel:
     host: str
     port: int
+    command: list[str]
     process: asyncio.subprocess.Process
+
+    @classmethod
+    async def start(cls, host: str, port: int, command: list[str]) -> _Tunnel:
+        return cls(host, port, command, await _spawn(command))
+
+    async def keep(self) -> None:
+        """Open it again whenever it ends."""
+        while True:
+            await self.process.wait()
+            await asyncio.sleep(_AGAIN_SECONDS)
+            self.process = await _spawn(self.command)
 
     async def close(self) -> None:
         if self.process.returncode is None:
@@ -58,6 +70,7 @@ async def connect(site: Site, hosts: Sequence[str] | None = None) -> AsyncIterat
     planes = list(hosts or site.control_planes)
     opened = await asyncio.gather(*(_open(site, name) for name in planes), return_exceptions=True)
     tunnels = [tunnel for tunnel in opened if isinstance(tunnel, _Tunnel)]
+    keepers = [asyncio.create_task(tunnel.keep(), name=f"tunnel to {tunnel.host}") for tunnel in tunnels]
     try:
         for failure in opened:
             if isinstance(failure, BaseException) and not isinstance(failure, HostError | OSError):
@@ -68,6 +81,9 @@ async def connect(site: Site, hosts: Sequence[str] | None = None) -> AsyncIterat
         async with _clients(text, tunnels) as api:
             yield api
     finally:
+        for keeper in keepers:
+            keeper.cancel()
+        await asyncio.gather(*keepers, return_exceptions=True)
         await asyncio.gather(*(tunnel.close() for tunnel in tunnels))
 
 
@@ -79,19 +95,23 @@ async def _open(site: Site, name: str) -> _Tunnel:
     forward = f"127.0.0.1:{port}:{authority}:{site.spec.settings.api_port}"
     # A master connection of the user's own would outlive the tunnel or hand it on: none here.
     options = ["-N", "-o", "ExitOnForwardFailure=yes", "-o", "ControlPath=none", "-L", forward]
-    process = await asyncio.create_subprocess_exec(
-        *reach.ssh(*options),
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.DEVNULL,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    tunnel = _Tunnel(name, port, process)
+    tunnel = await _Tunnel.start(name, port, reach.ssh(*options))
     try:
         await _until_open(tunnel)
     except BaseException:
         await tunnel.close()
         raise
     return tunnel
+
+
+async def _spawn(command: list[str]) -> asyncio.subprocess.Process:
+    return await asyncio.create_subprocess_exec(
+        *command,
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.PIPE,
+        start_new_session=True,
+    )
 
 
 async def _until_open(tunnel: _Tunnel) -> None:
@@ -131,19 +151,18 @@ async def _kubeconfig(site: Site, hosts: Sequence[str]) -> dict[str, Any]:
 
 @asynccontextmanager
 async def _clients(document: dict[str, Any], tunnels: Sequence[_Tunnel]) -> AsyncIterator[Api]:
-    every = _client(document, [tunnel.port for tunnel in tunnels])
-    servers = {tunnel.host: _client(document, [tunnel.port]) for tunnel in tunnels}
-    async with every:
-        try:
-            for server in servers.values():
-                await server.__aenter__()
-            yield Api(every, servers)
-        finally:
-            for server in servers.values():
-                await server.__aexit__(None, None, None)
+    async with AsyncExitStack() as stack:
+        # Clients follow their files, so these live as long as they do.
+        directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="kdist-")))
+        ports = {"every": [tunnel.port for tunnel in tunnels], **{t.host: [t.port] for t in tunnels}}
+        clients = {
+            name: await stack.enter_async_context(_client(document, directory / f"{name}.conf", mine))
+            for name, mine in ports.items()
+        }
+        yield Api(clients.pop("every"), clients)
 
 
-def _client(document: dict[str, Any], ports: Sequence[int]) -> Client:
+def _client(document: dict[str, Any], path: Path, ports: Sequence[int]) -> Client:
     urls = [f"https://127.0.0.1:{port}" for port in ports]
     cluster = {
         **document["clusters"][0]["cluster"],
@@ -151,12 +170,9 @@ def _client(document: dict[str, Any], ports: Sequence[int]) -> Client:
         "extensions": [{"name": SERVERS_EXTENSION, "extension": {"servers": urls}}],
     }
     changed = {**document, "clusters": [{**document["clusters"][0], "cluster": cluster}]}
-    descriptor, name = tempfile.mkstemp(prefix="kdist-kubeconfig-")
+    path.touch(mode=0o600)
+    path.write_text(yaml.safe_dump(changed))
     try:
-        with os.fdopen(descriptor, "w") as stream:
-            yaml.safe_dump(changed, stream)
-        return Client.from_kubeconfig(Path(name), user_agent=USER_AGENT)
+        return Client.from_kubeconfig(path, user_agent=USER_AGENT)
     except KubeconfigError as error:
         raise NoApi(f"{KUBECONFIG} of the control planes is not usable: {error}") from error
-    finally:
-        Path(name).unlink()

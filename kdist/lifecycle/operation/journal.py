@@ -9,6 +9,7 @@ Steps must converge: a step that is found ``running`` is done again from its beg
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import time
@@ -190,6 +191,7 @@ class Recorder:
         tell: Callable[[Entry], None] = lambda entry: None,
     ) -> None:
         self.journal = journal
+        self._writing = asyncio.Lock()
         self._file, self._copy, self._tell = file, copy, tell
 
     async def write(self) -> None:
@@ -197,7 +199,8 @@ class Recorder:
         self.journal.sequence += 1
         self._file.save(self.journal)
         if self._copy:
-            await self._copy.save(self.journal)
+            async with self._writing:  # steps of several hosts end at the same time
+                await self._copy.save(self.journal)
 
     async def mark(self, entry: Entry, state: State, detail: str = "") -> None:
         """Write down what became of a step."""

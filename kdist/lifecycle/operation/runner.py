@@ -55,6 +55,7 @@ async def run_playbook(
     limit: Sequence[str] = (),
     extra: Mapping[str, Any] | None = None,
     tags: Sequence[str] = (),
+    skip_tags: Sequence[str] = (),
     check: bool = False,
     results: bool = False,
     on_event: Callable[[Event], None] = lambda event: None,
@@ -70,7 +71,7 @@ async def run_playbook(
     passed = [writing] + ([held.descriptor] if held and held.descriptor is not None else [])
     with log.open("wb") as output:
         process = await asyncio.create_subprocess_exec(
-            *_command(site, playbook, limit, extra or {}, tags, check),
+            *_command(site, playbook, limit, extra or {}, tags, skip_tags, check),
             cwd=CHECKOUT,
             stdin=asyncio.subprocess.DEVNULL,
             stdout=output,
@@ -110,11 +111,13 @@ def _command(
     limit: Sequence[str],
     extra: Mapping[str, Any],
     tags: Sequence[str],
+    skip_tags: Sequence[str],
     check: bool,
 ) -> list[str]:
     line = [str(Path(sys.executable).with_name("ansible-playbook")), "-i", str(site.inventory), playbook]
     line += ["--limit", ",".join(limit)] if limit else []
     line += ["--tags", ",".join(tags)] if tags else []
+    line += ["--skip-tags", ",".join(skip_tags)] if skip_tags else []
     line += ["--check", "--diff"] if check else []
     return line + (["--extra-vars", json.dumps(extra)] if extra else [])
 
