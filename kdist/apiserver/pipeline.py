@@ -58,8 +58,8 @@ class Admission(Protocol):
 class Companions(Protocol):
     """Keys that live and die with an object, such as a Service's claims on its addresses."""
 
-    async def allocate(self, new: Obj, old: Obj | None) -> Mapping[str, bytes]:
-        """Complete ``new``; the keys that must not exist yet, with their values. Raises ApiError."""
+    async def allocate(self, new: Obj, old: Obj | None, *, dry_run: bool = False) -> Mapping[str, bytes]:
+        """Complete ``new``, which nobody judged yet; the keys that must not exist, with their values. ApiError."""
 
     def released(self, new: Obj | None, old: Obj) -> list[str]:
         """The keys that ``old`` has and ``new`` has not."""
@@ -132,33 +132,34 @@ class Pipeline:
         self._strategy.drop_disabled(obj, None)
         self._strategy.prepare_create(obj)
         review.name = metadata.get("name", "")
-        self._validate_create(obj)
-        for text in self._strategy.warnings(obj):
-            act.warn(text)
-        if act.dry_run:
-            await self._admission.validate(review)
-            return Stored(obj, orjson.dumps(obj))
-        if self._companions is None:
-            await self._admission.validate(review)
-            return await self.store.create(obj)
-        return await self._create_with(self._companions, obj, review)
+        if self._companions is not None:
+            return await self._create_with(self._companions, obj, review, act)
+        self._judge(obj, act)
+        await self._admission.validate(review)
+        return Stored(obj, orjson.dumps(obj)) if act.dry_run else await self.store.create(obj)
 
-    async def _create_with(self, companions: Companions, obj: Obj, review: AdmissionRequest) -> Stored:
+    async def _create_with(
+        self, companions: Companions, obj: Obj, review: AdmissionRequest, act: Act
+    ) -> Stored:
         """Allocate and store in one transaction; what somebody else took meanwhile is allocated anew."""
         while True:
             allocated: Obj = orjson.loads(orjson.dumps(obj))
-            claims = await companions.allocate(allocated, None)
-            complete = replace(review, obj=allocated, name=meta.name(allocated))
-            await self._admission.validate(complete)
+            claims = await companions.allocate(allocated, None, dry_run=act.dry_run)
+            self._judge(allocated, act)
+            await self._admission.validate(replace(review, obj=allocated, name=meta.name(allocated)))
+            if act.dry_run:
+                return Stored(allocated, orjson.dumps(allocated))
             try:
                 return await self.store.create(allocated, dict(claims))
             except Mismatch as mismatch:
                 companions.taken(mismatch.key)
 
-    def _validate_create(self, obj: Obj) -> None:
-        causes = self._strategy.validate(obj)
-        if causes:
+    def _judge(self, obj: Obj, act: Act) -> None:
+        """Refuse a new object that is wrong, warn of one that is odd."""
+        if causes := self._strategy.validate(obj):
             raise self.store.invalid(meta.name(obj), causes)
+        for text in self._strategy.warnings(obj):
+            act.warn(text)
 
     # ----- update
 
@@ -186,8 +187,8 @@ class Pipeline:
                     return None
                 raise self.store.not_found(name)
             old = await self.store.current(current)
-            new = await self._changed(old, current, transform, act, name, subresource)
-            return await self._write(new, old, current, act, outcome)
+            new, claims = await self._changed(old, current, transform, act, name, subresource)
+            return await self._write(new, old, current, act, outcome, claims)
 
         while True:
             try:
@@ -206,7 +207,7 @@ class Pipeline:
 
     async def _changed(
         self, old: Obj, current: KeyValue, transform: Transform, act: Act, name: str, subresource: str
-    ) -> Obj:
+    ) -> tuple[Obj, Mapping[str, bytes]]:
         again = (
             self.store.converter is None
         )  # decoding anew is the cheapest copy, unless a webhook takes part
@@ -229,13 +230,16 @@ class Pipeline:
         self._prepare_update(new, old, subresource)
         if not act.applies and not early:
             self._track(new, old, act.manager, subresource)
+        claims: Mapping[str, bytes] = {}
+        if self._companions is not None and not subresource:
+            claims = await self._companions.allocate(new, old, dry_run=act.dry_run)
         causes = self._validate_update(new, old, subresource)
         if causes:
             raise self.store.invalid(name, causes)
         for text in self._strategy.warnings(new, old) if not subresource else ():
             act.warn(text)
         await self._admission.validate(review)
-        return new
+        return new, claims
 
     def _track(self, new: Obj, old: Obj, manager: str, subresource: str) -> None:
         """Record who writes what."""
@@ -269,13 +273,15 @@ class Pipeline:
         return self._strategy.validate_update(new, old)
 
     async def _write(
-        self, new: Obj, old: Obj, current: KeyValue, act: Act, outcome: list[Stored]
+        self,
+        new: Obj,
+        old: Obj,
+        current: KeyValue,
+        act: Act,
+        outcome: list[Stored],
+        claims: Mapping[str, bytes],
     ) -> Write | None:
-        claims: Mapping[str, bytes] = {}
-        released: list[str] = []
-        if self._companions is not None and not act.dry_run:
-            claims = await self._companions.allocate(new, old)
-            released = self._companions.released(new, old)
+        released = self._companions.released(new, old) if self._companions is not None else []
         managed.drop_unchanged_times(new, old)
         new["metadata"]["resourceVersion"] = old["metadata"]["resourceVersion"]
         unchanged = (

@@ -18,11 +18,17 @@ _UID = re.compile(r"(?!0{8})[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)")
 _TOKEN = re.compile(r"eyJ[\w-]+\.[\w-]+\.[\w-]+")
 _SERVICE_IP = re.compile(r"10\.96\.\d+\.\d+")
+_NODE_PORT = re.compile(r"(?<=\d:)\d{5}(?=/)")
+# What cases ask for stays; other addresses and ports of Services are the server's choice, also where a request
+# sends them back.
+_ASKED = re.compile(r"10\.96\.(44|1)\.\d+")
+_ASKED_PORTS = (31000, 31080, 31081, 31234, 31235, 31500, 100000)
+_LOWEST_PORT = 30000
 _SUFFIX = re.compile(
     r"(?<=generated-)[a-z0-9]{5}|(?<=kube-api-access-)[a-z0-9]{5}|(?<=Not_valid name)[a-z0-9]{5}"
 )
 _COMPOSITE = re.compile(
-    r"((?:Invalid|Unsupported) value: )"
+    r"((?:Invalid|Unsupported|Duplicate) value: )"
     r"(map\[[\w.]*\]\*?[\w.]+|[&*]*(\[\])?\*?\w+(\.\w+)+|\[\]\w+|&)?(?P<bracket>[{(\[])"
 )
 _WHOLE_OBJECT = re.compile(r'"\{.*\}": ')
@@ -45,8 +51,15 @@ _VERSION = re.compile(r"(?<=in record \()\d+")
 _STORAGE = re.compile(
     r"StorageError: invalid object, Code: 4, Key: \S+, ResourceVersion: 0, AdditionalErrorMsg: "
 )
-_MADE_UP = ((_UID, "UID"), (_TOKEN, "TOKEN"), (_SUFFIX, "SUFFIX"), (_VERSION, "VERSION"), (_STORAGE, ""))
-_REPLACED = ((_TIME, "TIME"), (_SERVICE_IP, "SERVICE-IP"))
+_MADE_UP = (
+    (_NODE_PORT, "PORT"),
+    (_UID, "UID"),
+    (_TOKEN, "TOKEN"),
+    (_SUFFIX, "SUFFIX"),
+    (_VERSION, "VERSION"),
+    (_STORAGE, ""),
+)
+_REPLACED = ((_TIME, "TIME"),)
 
 
 def of(answer: Answer, sent: str = "") -> Facts:
@@ -138,14 +151,18 @@ def _normal(value: Any, sent: str, field: str = "") -> Any:
         return [_normal(v, sent, field) for v in value if v != _VENDOR]
     if isinstance(value, str):
         return "VERSION" if field == "resourceVersion" and value else _text(value, sent)
-    if field in ("nodePort", "healthCheckNodePort") and isinstance(value, int) and str(value) not in sent:
-        return "PORT"
+    if field in ("nodePort", "healthCheckNodePort") and isinstance(value, int):
+        asked = str(value) in sent and (value < _LOWEST_PORT or value in _ASKED_PORTS)
+        return value if asked else "PORT"
     return value
 
 
 def _text(text: str, sent: str) -> str:
     for pattern, name in _MADE_UP:
         text = pattern.sub(name, text)
+    text = _SERVICE_IP.sub(
+        lambda found: found[0] if found[0] in sent and _ASKED.fullmatch(found[0]) else "SERVICE-IP", text
+    )
     for pattern, name in _REPLACED:
         text = pattern.sub(lambda found, name=name: found[0] if found[0] in sent else name, text)  # type: ignore[misc]
     return text

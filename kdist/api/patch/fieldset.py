@@ -152,8 +152,8 @@ def tree(value: Any, schema: Schema, *, apart: bool = False) -> dict[str, Any]:
         child = schema.child(name) if isinstance(item, dict | list) else None
         if apart or not is_inherent(name, child, schema):
             node["f:" + name] = {} if child is None else tree(item, child, apart=True)
-        elif item and (child is None or is_atomic(child)):
-            node["f:" + name] = {}
+        elif (item and (child is None or is_atomic(child))) or (item == [] and name not in schema.emits):
+            node["f:" + name] = {}  # an empty list that the client sent is not the null of an empty object
         elif item and child is not None and (below := tree(item, child)):
             node["f:" + name] = below
     return node

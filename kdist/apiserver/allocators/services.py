@@ -10,9 +10,11 @@ from kdist.api.meta import Obj
 from kdist.apiserver.allocators.claims import Claims, Full, claim_value
 from kdist.apiserver.allocators.ranges import AddressRange, PortRange
 from kdist.apiserver.registry import services as rules
+from kdist.apiserver.registry.serviceaddresses import check_addresses, family_of
 from kdist.config.apiserver import ApiServerSettings
 from kdist.storage.hub import Hub
 
+_GUESS = 32768  # where the ports that a dry run is told begin
 _DUAL = ("PreferDualStack", "RequireDualStack")
 
 
@@ -46,12 +48,18 @@ class ServiceAllocator:
         """The range of the Service ``kubernetes``."""
         return next(iter(self._addresses.values()))[0]
 
-    async def allocate(self, new: Obj, old: Obj | None) -> Mapping[str, bytes]:
-        """Pick what the Service lacks and check what it asks for. Raises Invalid, InternalError, StorageError."""
+    async def allocate(self, new: Obj, old: Obj | None, *, dry_run: bool = False) -> Mapping[str, bytes]:
+        """Pick what the Service lacks and check what it asks for. Raises Invalid, InternalError, StorageError.
+
+        A dry run gets an address, and ports that nobody means to give: upstream's are guesses, too, and no port
+        that it asks for is refused for being out of the range.
+        """
         if rules.cluster_ips(new) or rules.node_ports(new):
             await self._hub.fresh()  # what was given back just now can be asked for
+        if wrong := list(check_addresses(new["spec"])):
+            raise errors.invalid("", "Service", meta.name(new), wrong)
         self._settle_families(new)
-        keys = [*self._allocate_addresses(new, old), *self._allocate_ports(new, old)]
+        keys = [*self._allocate_addresses(new, old), *self._allocate_ports(new, old, dry_run=dry_run)]
         return dict.fromkeys(keys, claim_value(new))
 
     def released(self, new: Obj | None, old: Obj) -> list[str]:
@@ -79,25 +87,46 @@ class ServiceAllocator:
     # ----- addresses
 
     def _settle_families(self, service: Obj) -> None:
-        """The families that the policy allows of those the server has."""
+        """The policy, and the families that it allows of those the server has."""
         spec = service["spec"]
-        if spec.get("type") == "ExternalName" or (rules.is_headless(service) and not spec.get("selector")):
+        if spec.get("type") == "ExternalName":
             return
-        families = list(spec.get("ipFamilies") or list(self._addresses)[:1])
-        policy = spec.get("ipFamilyPolicy") or "SingleStack"
-        if policy in _DUAL:
-            families += [family for family in self._addresses if family not in families]
+        unselected = rules.is_headless(service) and not spec.get("selector")
+        policy = spec.setdefault("ipFamilyPolicy", "RequireDualStack" if unselected else "SingleStack")
+        families = self._named_families(service, policy)
+        if unselected:
+            spec["ipFamilies"] = families or list(self._addresses)[:1]
+            if policy in _DUAL and len(spec["ipFamilies"]) < 2:
+                spec["ipFamilies"].append("IPv6" if spec["ipFamilies"] == ["IPv4"] else "IPv4")
+            return
         if policy == "RequireDualStack" and len(self._addresses) < 2:
-            raise _invalid(
-                service,
-                "spec.ipFamilyPolicy",
-                policy,
-                "this cluster is not configured for dual-stack services",
-            )
+            told = "this cluster is not configured for dual-stack services"
+            raise _invalid(service, "spec.ipFamilyPolicy", policy, told)
         for at, family in enumerate(families):
             if family not in self._addresses:
                 raise _invalid(service, f"spec.ipFamilies[{at}]", family, "not configured on this cluster")
-        spec["ipFamilies"] = families if policy in _DUAL else families[:1]
+        families = families or list(self._addresses)[:1]
+        if policy in _DUAL:
+            families += [family for family in self._addresses if family not in families]
+        spec["ipFamilies"] = families
+
+    def _named_families(self, service: Obj, policy: str) -> list[str]:
+        """The families that the Service names, by their names or by addresses."""
+        spec = service["spec"]
+        families, addresses = list(spec.get("ipFamilies") or ()), spec.get("clusterIPs") or []
+        for values, what in ((addresses, "cluster IPs"), (families, "IP families")):
+            if policy == "SingleStack" and len(values) == 2:
+                told = f"must be 'RequireDualStack' or 'PreferDualStack' when multiple {what} are specified"
+                raise _invalid(service, "spec.ipFamilyPolicy", policy, told)
+        if rules.is_headless(service):
+            return families
+        for at, address in list(enumerate(addresses))[len(families) :]:
+            family = family_of(address)
+            if family not in self._addresses:
+                told = f"{family} is not configured on this cluster"
+                raise _invalid(service, f"spec.clusterIPs[{at}]", addresses, told)
+            families.append(family)
+        return families
 
     def _allocate_addresses(self, new: Obj, old: Obj | None) -> list[str]:
         spec = new["spec"]
@@ -139,40 +168,55 @@ class ServiceAllocator:
 
     # ----- ports
 
-    def _allocate_ports(self, new: Obj, old: Obj | None) -> list[str]:
+    def _allocate_ports(self, new: Obj, old: Obj | None, *, dry_run: bool) -> list[str]:
         held = rules.node_ports(old) if old is not None else set()
+        if old is None and rules.on_nodes(new["spec"].get("type")):
+            self._check_twice(new)
         wanted = {port for port in rules.node_ports(new) if port not in held}
         for port in sorted(wanted):
-            self._check_port(new, port)
-        chosen = {str(port) for port in rules.node_ports(new)}
+            self._check_port(new, port, anywhere=dry_run)
+        chosen = rules.node_ports_of(new["spec"])
         shared = {p["port"]: p["nodePort"] for p in new["spec"].get("ports") or () if p.get("nodePort")}
         for row in rules.needs_node_ports(new):
             # TCP and UDP of one port number share their node port, as DNS wants it
-            row["nodePort"] = shared.get(row["port"]) or self._pick_port(chosen)
+            row["nodePort"] = shared.get(row["port"]) or self._pick_port(chosen, dry_run=dry_run)
             shared[row["port"]] = row["nodePort"]
+        chosen |= rules.node_ports(new)
         if rules.needs_health_check_port(new):
-            new["spec"]["healthCheckNodePort"] = self._pick_port(chosen)
+            new["spec"]["healthCheckNodePort"] = self._pick_port(chosen, dry_run=dry_run)
         return [self._port_claims.key(str(p)) for p in sorted(rules.node_ports(new) - held)]
 
-    def _check_port(self, service: Obj, port: int) -> None:
+    def _check_twice(self, service: Obj) -> None:
+        """Refuse a node port that two different ports ask for."""
+        seen: dict[int, int] = {}
+        for at, port in enumerate(service["spec"].get("ports") or ()):
+            number = port.get("nodePort")
+            if number and seen.setdefault(number, port.get("port")) != port.get("port"):
+                told = "provided port is already allocated"
+                raise _invalid(service, f"spec.ports[{at}].nodePort", number, told)
+
+    def _check_port(self, service: Obj, port: int, *, anywhere: bool) -> None:
         told = ""
-        if not self._ports.contains(port):
+        if self._port_claims.taken(str(port)):
+            told = "provided port is already allocated"
+        elif not anywhere and not self._ports.contains(port):
             told = "provided port is not in the valid range. "
             told += f"The range of valid ports is {self._ports.low}-{self._ports.high}"
-        elif self._port_claims.taken(str(port)):
-            told = "provided port is already allocated"
         if told:
             ports = service["spec"].get("ports") or ()
             at = next((i for i, p in enumerate(ports) if p.get("nodePort") == port), 0)
             raise _invalid(service, f"spec.ports[{at}].nodePort", port, told)
 
-    def _pick_port(self, chosen: set[str]) -> int:
-        try:
-            member = self._port_claims.pick(chosen)
-        except Full:
-            raise InternalError("failed to allocate a nodePort: range is full") from None
-        chosen.add(member)
-        return int(member)
+    def _pick_port(self, chosen: set[int], *, dry_run: bool) -> int:
+        if dry_run:
+            number = max({0, *chosen} if chosen else {_GUESS}) + 1
+        else:
+            try:
+                number = int(self._port_claims.pick({str(port) for port in chosen}))
+            except Full:
+                raise InternalError("failed to allocate a nodePort: range is full") from None
+        chosen.add(number)
+        return number
 
 
 def _invalid(service: Obj, field: str, value: object, told: str) -> errors.Invalid:

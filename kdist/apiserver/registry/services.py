@@ -1,29 +1,32 @@
-"""Services: defaults, what may change, and which addresses and ports a Service asks for.
+"""Services: defaults, what a change of type leaves behind, and which addresses and ports a Service asks for.
 
 Allocating cluster IPs and node ports is the server's work; :func:`cluster_ips` and :func:`node_ports` tell it
-what an object holds, :func:`needs_cluster_ip` and :func:`needs_node_ports` what it still lacks.
+what an object holds, :func:`needs_node_ports` what it still lacks.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import ipaddress
 
+from kdist.api import meta
 from kdist.api.errors import Cause
 from kdist.api.meta import Obj
+from kdist.apiserver.registry import servicechecks
 from kdist.apiserver.registry.base import Strategy
-from kdist.apiserver.registry.podcheck import ip_address, port_reference
 from kdist.apiserver.registry.podspec import fill
-from kdist.apiserver.validation import causes, names
-from kdist.apiserver.validation.metadata import validate_labels
+from kdist.apiserver.registry.servicetypes import (
+    HEADLESS,
+    is_exposed,
+    is_headless,
+    needs_health_check,
+    on_nodes,
+)
+from kdist.apiserver.validation import names
 
-HEADLESS = "None"
-_TYPES = ("ClusterIP", "ExternalName", "LoadBalancer", "NodePort")
+__all__ = ["HEADLESS", "ServiceStrategy", "cluster_ips", "is_headless", "node_ports", "on_nodes"]
+
 _AFFINITY_SECONDS = 10800
-
-
-def is_headless(service: Obj) -> bool:
-    """Whether the Service has no virtual IP by choice."""
-    return (service.get("spec") or {}).get("clusterIP") == HEADLESS
+_HINTS, _MODE = "service.kubernetes.io/topology-aware-hints", "service.kubernetes.io/topology-mode"
 
 
 def cluster_ips(service: Obj) -> list[str]:
@@ -35,12 +38,6 @@ def cluster_ips(service: Obj) -> list[str]:
     return [ip for ip in found if ip and ip != HEADLESS]
 
 
-def needs_cluster_ip(service: Obj) -> bool:
-    """Whether a cluster IP has to be picked for the Service."""
-    spec = service.get("spec") or {}
-    return spec.get("type") != "ExternalName" and not is_headless(service) and not spec.get("clusterIP")
-
-
 def node_ports(service: Obj) -> set[int]:
     """The node ports that the Service holds or asks for by number; the health check's among them."""
     spec = service.get("spec") or {}
@@ -49,103 +46,102 @@ def node_ports(service: Obj) -> set[int]:
 
 
 def needs_node_ports(service: Obj) -> list[Obj]:
-    """The ports of the Service for which node ports have to be picked: the Service's own dicts."""
+    """The ports that a node port has to be picked for."""
     spec = service.get("spec") or {}
+    return [p for p in spec.get("ports") or () if not p.get("nodePort")] if gets_node_ports(spec) else []
+
+
+def gets_node_ports(spec: Obj) -> bool:
+    """Whether ports without a node port get one."""
     kind = spec.get("type")
-    if kind == "LoadBalancer" and spec.get("allocateLoadBalancerNodePorts") is False:
-        return []
-    return [p for p in spec.get("ports") or () if not p.get("nodePort")] if _on_nodes(kind) else []
+    refused = kind == "LoadBalancer" and spec.get("allocateLoadBalancerNodePorts") is False
+    return on_nodes(kind) and not refused
 
 
 def needs_health_check_port(service: Obj) -> bool:
     """Whether the Service wants a health check port and has none."""
     spec = service.get("spec") or {}
-    return _wants_health_check(spec) and not spec.get("healthCheckNodePort")
-
-
-def _on_nodes(kind: str | None) -> bool:
-    return kind in ("NodePort", "LoadBalancer")
-
-
-def _wants_health_check(spec: Obj) -> bool:
-    return spec.get("type") == "LoadBalancer" and spec.get("externalTrafficPolicy") == "Local"
+    return needs_health_check(spec) and not spec.get("healthCheckNodePort")
 
 
 class ServiceStrategy(Strategy):
     """Services."""
 
     allow_create_on_update = True
+    checks_required = False
 
     name_rule = staticmethod(names.dns_1035_label)
 
     def default(self, obj: Obj) -> None:
-        """Type, protocols, target ports, traffic policies, address family."""
+        """Type, protocols, target ports, traffic policies."""
         spec = obj.setdefault("spec", {})
         fill(spec, sessionAffinity="None", type="ClusterIP")
-        if spec["sessionAffinity"] == "ClientIP":
+        if spec["sessionAffinity"] == "None":
+            spec.pop("sessionAffinityConfig", None)
+        elif spec["sessionAffinity"] == "ClientIP":
             affinity = spec.setdefault("sessionAffinityConfig", {}).setdefault("clientIP", {})
             fill(affinity, timeoutSeconds=_AFFINITY_SECONDS)
         for port in spec.get("ports") or ():
             fill(port, protocol="TCP")
             if port.get("targetPort") in (None, 0, ""):
                 port["targetPort"] = port.get("port", 0)
-        if _on_nodes(spec["type"]) or spec.get("externalIPs"):
+        if is_exposed(spec):
             fill(spec, externalTrafficPolicy="Cluster")
-        if spec["type"] != "ExternalName":
+        if spec["type"] in ("ClusterIP", "NodePort", "LoadBalancer"):
             fill(spec, internalTrafficPolicy="Cluster")
-            _default_families(spec)
         if spec["type"] == "LoadBalancer":
             fill(spec, allocateLoadBalancerNodePorts=True)
-        _agree(spec)
+            for ingress in meta.get(obj, "status.loadBalancer.ingress", []):
+                if ingress.get("ip"):
+                    fill(ingress, ipMode="VIP")
 
     def prepare_create(self, obj: Obj) -> None:
-        """No load balancer has answered yet."""
+        """No load balancer has answered yet; who knows one cluster IP only means it to be the only one."""
         super().prepare_create(obj)
         obj["status"] = {"loadBalancer": {}}
-        _drop_unused(obj["spec"])
+        spec = obj["spec"]
+        if spec.get("clusterIP") and not spec.get("clusterIPs"):
+            spec["clusterIPs"] = [spec["clusterIP"]]
 
     def prepare_update(self, new: Obj, old: Obj) -> None:
         """Addresses and ports that the user leaves out stay; those of another type go."""
         super().prepare_update(new, old)
         spec, before = new["spec"], old.get("spec") or {}
-        if spec["type"] != "ExternalName" and before.get("type") != "ExternalName":
-            for field in ("clusterIP", "clusterIPs"):
-                if not spec.get(field) and field in before:
-                    spec[field] = before[field]
-        if _on_nodes(spec["type"]) and _on_nodes(before.get("type")):
-            _keep_node_ports(spec, before)
-        if _wants_health_check(spec) and before.get("healthCheckNodePort"):
-            fill(spec, healthCheckNodePort=before["healthCheckNodePort"])
+        _keep_allocated(spec, before)
+        _agree(spec, before)
+        if spec["type"] != "ExternalName":
+            _keep_families(spec, before)
         _drop_unused(spec, before)
+        if spec["type"] != "LoadBalancer" and meta.get(new, "status.loadBalancer"):
+            new["status"] = {**new["status"], "loadBalancer": {}}
 
     def check(self, obj: Obj) -> list[Cause]:
         """Type, ports, addresses, policies."""
-        spec = obj.get("spec") or {}
-        found = list(_check_type(spec)) + _check_ports(spec)
-        found += validate_labels(spec.get("selector"), "spec.selector")
-        for field, supported in (
-            ("sessionAffinity", ("ClientIP", "None")),
-            ("externalTrafficPolicy", ("Cluster", "Local")),
-            ("internalTrafficPolicy", ("Cluster", "Local")),
-            ("ipFamilyPolicy", ("SingleStack", "PreferDualStack", "RequireDualStack")),
-        ):
-            value = spec.get(field)
-            if value and value not in supported:
-                found.append(causes.not_supported(f"spec.{field}", value, supported))
-        for at, address in enumerate(spec.get("externalIPs") or ()):
-            found += ip_address(address, f"spec.externalIPs[{at}]")
-        return found
+        return servicechecks.check(obj)
 
     def check_update(self, new: Obj, old: Obj) -> list[Cause]:
-        """A cluster IP stays for life unless the Service was or becomes an ExternalName."""
-        spec, before = new.get("spec") or {}, old.get("spec") or {}
-        if "ExternalName" in (spec.get("type"), before.get("type")) or not before.get("clusterIP"):
-            return []
-        found: list[Cause] = []
-        if spec.get("clusterIP") != before["clusterIP"]:
-            value = spec.get("clusterIP", "")
-            found.append(causes.invalid("spec.clusterIPs[0]", [value], "may not change once set"))
-        return found
+        """Addresses, families and the class of the load balancer stay."""
+        return servicechecks.check_update(new.get("spec") or {}, old.get("spec") or {})
+
+    def validate_status_update(self, new: Obj, old: Obj) -> list[Cause]:
+        """What a load balancer answered."""
+        return [*super().validate_status_update(new, old), *servicechecks.check_balancer(new)]
+
+    def warnings(self, obj: Obj, old: Obj | None = None) -> list[str]:
+        """Annotations of old, addresses that are hard to read, fields without effect."""
+        spec, told = obj.get("spec") or {}, []
+        if _HINTS in meta.annotations(obj):
+            told.append(f"annotation {_HINTS} is deprecated, please use {_MODE} instead")
+        addresses = [(f"clusterIPs[{at}]", ip) for at, ip in enumerate(cluster_ips(obj))]
+        addresses += [(f"externalIPs[{at}]", ip) for at, ip in enumerate(spec.get("externalIPs") or ())]
+        addresses += [("loadBalancerIP", ip) for ip in [spec.get("loadBalancerIP")] if ip]
+        for field, address in addresses:
+            told += _odd_address(f"spec.{field}", address)
+        if spec.get("type") == "ExternalName" and spec.get("externalIPs"):
+            told.append('spec.externalIPs is ignored when spec.type is "ExternalName"')
+        if spec.get("type") != "ExternalName" and spec.get("externalName"):
+            told.append('spec.externalName is ignored when spec.type is not "ExternalName"')
+        return told
 
     def fields(self, obj: Obj) -> dict[str, str]:
         """By cluster IP and type, too."""
@@ -154,108 +150,101 @@ class ServiceStrategy(Strategy):
         return {**super().fields(obj), **extra}
 
 
-def _default_families(spec: Obj) -> None:
-    """One stack; a headless Service without selector leaves it to whoever writes its endpoints."""
-    if spec.get("clusterIP") == HEADLESS and not spec.get("selector"):
-        fill(spec, ipFamilyPolicy="RequireDualStack", ipFamilies=["IPv4", "IPv6"])
-        return
-    address = next(iter(spec.get("clusterIPs") or [spec.get("clusterIP") or ""]))
-    fill(spec, ipFamilyPolicy="SingleStack", ipFamilies=["IPv6" if ":" in address else "IPv4"])
+def _odd_address(field: str, address: str) -> list[str]:
+    try:
+        ip = ipaddress.ip_address(address)
+    except ValueError:
+        told = f'IP address was accepted, but will be invalid in a future Kubernetes release: ParseAddr("{address}")'
+        return [f"{field}: {told}: {_unreadable(address)}"]
+    if ip.version == 4 or str(ip) == address:
+        return []
+    told = f'is not in RFC 5952 canonical format ("{ip}"), which may cause controller apply-loops'
+    return [f'{field}: IPv6 address "{address}" {told}']
 
 
-def _agree(spec: Obj) -> None:
-    """clusterIP and the first of clusterIPs are the same field."""
-    if spec.get("clusterIP") and not spec.get("clusterIPs"):
-        spec["clusterIPs"] = [spec["clusterIP"]]
-    elif spec.get("clusterIPs") and not spec.get("clusterIP"):
-        spec["clusterIP"] = spec["clusterIPs"][0]
+def _unreadable(address: str) -> str:
+    """Why a text is no address, as Go's parser tells it."""
+    first = next((letter for letter in address if letter in ".:%"), "")
+    if first != ".":
+        return "unable to parse IP"
+    odd = next((at for at, letter in enumerate(address) if letter not in "0123456789."), None)
+    if odd is not None:
+        return f'unexpected character (at "{address[odd:]}")'
+    octets = address.split(".")
+    if any(len(octet) > 1 and octet.startswith("0") for octet in octets):
+        return "IPv4 field has octet with leading zero"
+    if any(octet and int(octet) > 255 for octet in octets):
+        return "IPv4 field has value >255"
+    return "IPv4 address too short" if len(octets) < 4 else "IPv4 address too long"
+
+
+def _keep_allocated(spec: Obj, before: Obj) -> None:
+    """What the server gave, for clients that send back less than they read."""
+    if "ExternalName" not in (spec["type"], before.get("type")):
+        for field in ("clusterIP", "clusterIPs"):
+            if not spec.get(field) and before.get(field):
+                spec[field] = before[field]
+    if gets_node_ports(spec) and gets_node_ports(before):
+        _keep_node_ports(spec, before)
+    if needs_health_check(spec) and needs_health_check(before) and not spec.get("healthCheckNodePort"):
+        fill(spec, healthCheckNodePort=before.get("healthCheckNodePort"))
 
 
 def _keep_node_ports(spec: Obj, before: Obj) -> None:
-    had = {
-        (p.get("protocol"), p.get("port")): p["nodePort"]
-        for p in before.get("ports") or ()
-        if p.get("nodePort")
-    }
-    taken = {p["nodePort"] for p in spec.get("ports") or () if p.get("nodePort")}
+    had = {p.get("name") or "": p.get("nodePort") for p in before.get("ports") or ()}
+    named = {p["nodePort"] for p in spec.get("ports") or () if p.get("nodePort")}
+    used = {number for number in had.values() if number in named}
     for port in spec.get("ports") or ():
-        kept = had.get((port.get("protocol"), port.get("port")))
-        if kept and kept not in taken:
-            fill(port, nodePort=kept)
+        kept = had.get(port.get("name") or "")
+        if not port.get("nodePort") and kept and kept not in used:
+            port["nodePort"] = kept
 
 
-def _drop_unused(spec: Obj, before: Obj | None = None) -> None:
-    """Fields of another type that the change of type leaves behind."""
-    changed = before is not None and before.get("type") != spec["type"]
-    if spec["type"] == "ExternalName" and changed:
-        for field in ("clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy", "internalTrafficPolicy"):
-            spec.pop(field, None)
-    if changed and not _on_nodes(spec["type"]):
+def _agree(spec: Obj, before: Obj) -> None:
+    """clusterIP and the first of clusterIPs are the same field; the client may know the former only."""
+    address, had = spec.get("clusterIP") or "", before.get("clusterIP") or ""
+    same = (spec.get("clusterIPs") or []) == (before.get("clusterIPs") or [])
+    if address == had or not same:
+        return
+    if address:
+        spec["clusterIPs"] = [address]
+    else:
+        spec.pop("clusterIPs", None)
+
+
+def _keep_families(spec: Obj, before: Obj) -> None:
+    """A client that names no families means those that are there."""
+    if spec.get("ipFamilyPolicy") is None and before.get("ipFamilyPolicy") is not None:
+        spec["ipFamilyPolicy"] = before["ipFamilyPolicy"]
+    if spec.get("ipFamilyPolicy") != "SingleStack":
+        return
+    for field in ("clusterIPs", "ipFamilies"):
+        if spec.get(field) and spec[field] == before.get(field):
+            spec[field] = spec[field][:1]
+
+
+def _drop_unused(spec: Obj, before: Obj) -> None:
+    """Fields of another type that the change of type leaves behind, unless the user changed them, too."""
+    kind, had = spec["type"], before.get("type")
+    dropped: list[str] = []
+    if kind == "ExternalName" and had != "ExternalName":
+        if all(spec.get(f) == before.get(f) for f in ("clusterIP", "clusterIPs")):
+            dropped += ["clusterIP", "clusterIPs"]
+        dropped += ["ipFamilies", "ipFamilyPolicy"]
+    if on_nodes(had) and not on_nodes(kind) and node_ports_of(spec) <= node_ports_of(before):
         for port in spec.get("ports") or ():
             port.pop("nodePort", None)
-        if not spec.get("externalIPs"):
-            spec.pop("externalTrafficPolicy", None)
-    if changed and spec["type"] != "LoadBalancer":
-        for field in ("allocateLoadBalancerNodePorts", "loadBalancerClass"):
+    if needs_health_check(before) and not needs_health_check(spec):
+        dropped.append("healthCheckNodePort")
+    if had == "LoadBalancer" and kind != "LoadBalancer":
+        dropped += ["allocateLoadBalancerNodePorts", "loadBalancerClass"]
+    if is_exposed(before) and not is_exposed(spec):
+        dropped.append("externalTrafficPolicy")
+    for field in dropped:
+        if spec.get(field) == before.get(field):
             spec.pop(field, None)
-    if before is not None and not _wants_health_check(spec):
-        spec.pop("healthCheckNodePort", None)
 
 
-def _check_type(spec: Obj) -> Iterator[Cause]:
-    kind = spec.get("type")
-    if kind not in _TYPES:
-        yield causes.not_supported("spec.type", kind or "", _TYPES)
-    if kind == "ExternalName":
-        if cluster_ips({"spec": {**spec, "type": "ClusterIP"}}) or spec.get("clusterIP") == HEADLESS:
-            yield causes.forbidden("spec.clusterIPs", "may not be set when `type` is 'ExternalName'")
-        name = (spec.get("externalName") or "").removesuffix(".")
-        if not name:
-            yield causes.required("spec.externalName")
-        else:
-            yield from (causes.invalid("spec.externalName", name, c) for c in names.dns_subdomain(name))
-    elif is_headless({"spec": spec}) and kind in ("NodePort", "LoadBalancer"):
-        told = f"may not be set to 'None' for {kind} services"
-        yield causes.invalid("spec.clusterIPs[0]", HEADLESS, told)
-    for at, address in enumerate(cluster_ips({"spec": spec})):
-        yield from ip_address(address, f"spec.clusterIPs[{at}]")
-    if not _on_nodes(kind) and not spec.get("externalIPs") and spec.get("externalTrafficPolicy"):
-        told = "may only be set for externally-accessible services"
-        yield causes.invalid("spec.externalTrafficPolicy", spec["externalTrafficPolicy"], told)
-
-
-def _check_ports(spec: Obj) -> list[Cause]:
-    ports = spec.get("ports") or []
-    kind = spec.get("type")
-    found: list[Cause] = []
-    if not ports and kind != "ExternalName" and not is_headless({"spec": spec}):
-        found.append(causes.required("spec.ports"))
-    seen_names: set[str] = set()
-    seen_ports: set[tuple[str, int]] = set()
-    for at, port in enumerate(ports):
-        where = f"spec.ports[{at}]"
-        found += _check_port(port, where, named=len(ports) > 1, kind=kind or "")
-        name = port.get("name") or ""
-        if name and name in seen_names:
-            found.append(causes.duplicate(f"{where}.name", name))
-        key = (port.get("protocol", ""), port.get("port", 0))
-        if key in seen_ports:
-            found.append(causes.duplicate(where, {"protocol": key[0], "port": key[1]}))
-        seen_names.add(name)
-        seen_ports.add(key)
-    return found
-
-
-def _check_port(port: Obj, where: str, *, named: bool, kind: str) -> Iterator[Cause]:
-    name = port.get("name") or ""
-    if named and not name:
-        yield causes.required(f"{where}.name")
-    elif name:
-        yield from (causes.invalid(f"{where}.name", name, c) for c in names.dns_label(name))
-    number = port.get("port", 0)
-    yield from (causes.invalid(f"{where}.port", number, c) for c in names.port_number(number))
-    if port.get("protocol") not in ("TCP", "UDP", "SCTP"):
-        yield causes.not_supported(f"{where}.protocol", port.get("protocol"), ("SCTP", "TCP", "UDP"))
-    yield from port_reference(port.get("targetPort", 0), f"{where}.targetPort")
-    if port.get("nodePort") and kind in ("ClusterIP", "ExternalName"):
-        yield causes.forbidden(f"{where}.nodePort", f"may not be used when `type` is '{kind}'")
+def node_ports_of(spec: Obj) -> set[int]:
+    """The node ports of the ports alone."""
+    return {p["nodePort"] for p in spec.get("ports") or () if p.get("nodePort")}

@@ -57,17 +57,16 @@ def ENDPOINTS(obj: Obj, now: datetime) -> list[Any]:
     """Endpoints."""
     found: list[str] = []
     for subset in obj.get("subsets") or ():
-        ports = [p.get("port") for p in subset.get("ports") or ()]
-        for address in subset.get("addresses") or ():
-            ip = f"[{address['ip']}]" if ":" in address["ip"] else address["ip"]
-            found += [f"{ip}:{p}" for p in ports] or [address["ip"]]
+        addresses, ports = [a["ip"] for a in subset.get("addresses") or ()], subset.get("ports") or ()
+        hosts = [f"[{ip}]" if ":" in ip else ip for ip in addresses]
+        found += [f"{host}:{p.get('port')}" for p in ports for host in hosts] if ports else addresses
     return [meta.name(obj), shortened(found), age(obj, now)]
 
 
 @printer("AddressType", "Ports", "Endpoints", "Age")
 def ENDPOINT_SLICE(obj: Obj, now: datetime) -> list[Any]:
     """EndpointSlices."""
-    ports = [str(p.get("port", "*")) for p in obj.get("ports") or ()]
+    ports = [str(p.get("port", p.get("name", "*"))) for p in obj.get("ports") or ()]
     addresses = [a for e in obj.get("endpoints") or () for a in e.get("addresses") or ()]
     unset = obj.get("ports") is None
     return [

@@ -12,6 +12,7 @@ _Rule = TypeVar("_Rule", bound=Rule)
 
 _LABEL = "[a-z0-9]([-a-z0-9]*[a-z0-9])?"
 _SUBDOMAIN = rf"{_LABEL}(\.{_LABEL})*"
+_WILDCARD = rf"\*\.{_SUBDOMAIN}"
 _LABEL_1035 = "[a-z]([-a-z0-9]*[a-z0-9])?"
 _QUALIFIED = "([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]"
 _LABEL_VALUE = f"({_QUALIFIED})?"
@@ -22,7 +23,7 @@ _SYSCTL = rf"({_SYSCTL_PART}[\./])*{_SYSCTL_PART}"
 
 _COMPILED = {
     text: re.compile(text)
-    for text in (_LABEL, _SUBDOMAIN, _LABEL_1035, _QUALIFIED, _LABEL_VALUE, _CONFIG_KEY, _ENV_NAME)
+    for text in (_LABEL, _SUBDOMAIN, _WILDCARD, _LABEL_1035, _QUALIFIED, _LABEL_VALUE, _CONFIG_KEY, _ENV_NAME)
 }
 
 
@@ -81,6 +82,15 @@ def dns_subdomain(text: str) -> list[str]:
         "start and end with an alphanumeric character"
     )
     return [*_too_long(text, 253), *_matching(text, _SUBDOMAIN, told, "example.com")]
+
+
+def wildcard_subdomain(text: str) -> list[str]:
+    """A subdomain whose first label is ``*``: hosts of Ingresses."""
+    told = (
+        "a wildcard DNS-1123 subdomain must start with '*.', followed by a valid DNS subdomain, which must consist "
+        "of lower case alphanumeric characters, '-' or '.' and end with an alphanumeric character"
+    )
+    return [*_too_long(text, 253), *_matching(text, _WILDCARD, told, "*.example.com")]
 
 
 def dns_1035_label(text: str) -> list[str]:
