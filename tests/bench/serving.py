@@ -18,6 +18,7 @@ from kdist.pki.plan import AuthoritySpec, LeafSpec
 
 ROOT = Path(__file__).parents[2]
 READY_SECONDS = 60
+POLL_SECONDS = 0.02
 STOP_SECONDS = 15
 
 
@@ -57,6 +58,7 @@ class Server:
         self.name, self.port = name, free_port()
         self._command, self._directory, self._certificates = command, directory, certificates
         self._etcd: subprocess.Popen[bytes] | None = None
+        self._etcd_url = f"http://127.0.0.1:{free_port()}"
         self._process: subprocess.Popen[bytes] | None = None
 
     def _start(self, name: str, command: Sequence[str]) -> subprocess.Popen[bytes]:
@@ -67,7 +69,7 @@ class Server:
     async def start(self) -> None:
         """Start both, and wait until the server is ready. SystemExit when it does not get so."""
         self._directory.mkdir(parents=True)
-        client, peer = (f"http://127.0.0.1:{free_port()}" for _ in range(2))
+        client, peer = self._etcd_url, f"http://127.0.0.1:{free_port()}"
         etcd = [
             "etcd",
             "--data-dir",
@@ -79,13 +81,17 @@ class Server:
         ]
         etcd += ["--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer]
         self._etcd = self._start("etcd", [*etcd, "--initial-cluster", f"default={peer}"])
+        await self.serve()
+
+    async def serve(self) -> None:
+        """Start the API server on the etcd that runs, and wait until it is ready."""
         at = self._certificates
         self._process = self._start(
             "apiserver",
             [
                 *self._command,
                 *("--bind-address", "127.0.0.1", "--secure-port", str(self.port)),
-                *("--etcd-servers", client, "--client-ca-file", str(at / "ca.crt")),
+                *("--etcd-servers", self._etcd_url, "--client-ca-file", str(at / "ca.crt")),
                 *("--tls-cert-file", str(at / "server.crt")),
                 *("--tls-private-key-file", str(at / "server.key")),
                 *("--service-account-key-file", str(at / "sa.pub")),
@@ -97,7 +103,7 @@ class Server:
         await self._ready()
 
     async def _ready(self) -> None:
-        for _ in range(READY_SECONDS * 5):
+        for _ in range(round(READY_SECONDS / POLL_SECONDS)):
             if self._process is None or self._process.poll() is not None:
                 break
             try:
@@ -106,7 +112,7 @@ class Server:
                 status = 0
             if status == 200:
                 return
-            await asyncio.sleep(0.2)
+            await asyncio.sleep(POLL_SECONDS)
         raise SystemExit(f"{self.name} is not ready: see {self._directory}/apiserver.log")
 
     @property
@@ -126,17 +132,27 @@ class Server:
         process = psutil.Process(self._process.pid)
         return float(sum(p.memory_info().rss for p in (process, *process.children(recursive=True)))) / 2**20
 
+    def rest(self) -> None:
+        """End the API server; its etcd stays."""
+        _end(self._process)
+        self._process = None
+
     def stop(self) -> None:
-        """End both; a server that takes long to say goodbye is killed."""
-        for process in (self._process, self._etcd):
-            if process is None:
-                continue
-            process.terminate()
-            try:
-                process.wait(STOP_SECONDS)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+        """End both."""
+        self.rest()
+        _end(self._etcd)
+
+
+def _end(process: subprocess.Popen[bytes] | None) -> None:
+    """End a process; one that takes long to say goodbye is killed."""
+    if process is None:
+        return
+    process.terminate()
+    try:
+        process.wait(STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 def ours(workers: int, directory: Path, certificates: Path) -> Server:
