@@ -27,6 +27,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "lab": ("kdist.cli.lab", "Make throw-away hosts on this machine."),
     "net": ("kdist.cli.net", "Run the pod network on this host."),
     "pki": ("kdist.cli.pki", "Inspect the certificates of a host."),
+    "plan": ("kdist.cli.plan", "Show what site.yml would change on which host."),
     "proxy": ("kdist.cli.proxy", "Run the service proxy on this host."),
     "reset": ("kdist.cli.reset", "Leave hosts as they were before kdist."),
     "roles": ("kdist.cli.roles", "Check and document the Ansible roles of this checkout."),

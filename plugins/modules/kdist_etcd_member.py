@@ -212,7 +212,9 @@ def main() -> None:
         from kdist.lifecycle.etcd.members import NoQuorum
     except (FileNotFoundError, ImportError) as error:
         if module.check_mode:  # an empty host: all of it is still to come
-            module.exit_json(changed=True, step="form", initial_cluster="", initial_cluster_state="new")
+            joins = module.params["state"] == "joined" and bool(module.params["with_data"])
+            step = "add" if joins else "form"
+            module.exit_json(changed=joins, step=step, initial_cluster="", initial_cluster_state="new")
         module.fail_json(msg=str(error))
     if module.params["state"] == "promoted" and module.check_mode:
         module.exit_json(changed=False, waited=0.0)

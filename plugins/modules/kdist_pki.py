@@ -81,6 +81,9 @@ import datetime
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.kdist_host import use_release
 
+# What a host asks for in check mode whose keys are still to be made: that something will be signed, and nothing yet.
+PENDING = {"pending": ""}
+
 
 def secrets_out(secrets):
     return {
@@ -145,7 +148,7 @@ def make_requests(module, files, cluster, hosts):
     host = hosts[module.params["name"]]
     if not authorities:  # check mode on an empty host: everything is still to be issued
         wanted = {leaf.name: "missing" for leaf in plan.leaves(cluster, host)}
-        return {"changed": True, "requests": {}, "reasons": wanted}
+        return {"changed": True, "requests": PENDING, "reasons": wanted}
     moment = datetime.datetime.fromtimestamp(module.params["renew_issued_before"], datetime.UTC)
     wanted = files.requests(cluster, host, authorities, dry_run=module.check_mode, renew_issued_before=moment)
     return {
@@ -158,6 +161,8 @@ def make_requests(module, files, cluster, hosts):
 def sign(module, files, cluster, hosts):
     from kdist.pki.files import sign_all
 
+    if module.check_mode and any(asked == PENDING for asked in module.params["requests"].values()):
+        return {"changed": True, "signed": {}}
     pairs = files.secrets().authorities
     signed = {
         name: {k: v.decode() for k, v in sign_all(cluster, hosts[name], certificates(asked), pairs).items()}
@@ -205,7 +210,9 @@ def main() -> None:
         from kdist.pki.issue import RequestRefused
     except (FileNotFoundError, ImportError) as error:
         if module.check_mode:  # an empty host: all of it is still to come
-            module.exit_json(changed=True, requests={}, reasons={}, authorities={}, secrets=None, signed={})
+            module.exit_json(
+                changed=True, requests=PENDING, reasons={}, authorities={}, secrets=None, signed={}
+            )
         module.fail_json(msg=str(error))
     given = dict(module.params["cluster"])
     for key in ("api_servers", "extra_sans"):
