@@ -11,20 +11,29 @@ from dataclasses import dataclass
 from typing import Any
 
 from kdist.config.bundle import RELEASES
+from kdist.lifecycle import surroundings
 from kdist.lifecycle.spec import ClusterSpec, HostSpec, Problem
 
 MIB = 1024 * 1024
 # Measured: control plane 350 MiB and etcd 50, agent 85, containerd 50, add-ons 200; the rest is for pods.
 MEMORY_CONTROL_PLANE = 1500 * MIB
 MEMORY_WORKER = 900 * MIB
-# Bundle 250 MB on disk, unpacked images and packages about 700 MB.
-DISK_FREE = 2500 * MIB
-# Client certificates are valid from ten minutes before they are signed.
-CLOCK_SKEW_SECONDS = 300
+# With less at hand than this, starting the parts would push other things of the host out.
+MEMORY_AVAILABLE = 500 * MIB
+# Release 250 MB, bundle 330 MB, images packed and unpacked 900 MB; etcd grows to 2 GiB, but not at once.
+DISK_FREE = {
+    "/opt": 350 * MIB,
+    "/var/lib/containerd": 1250 * MIB,
+    "/var/lib/kdist": 400 * MIB,
+    "/var/lib/kubelet": 100 * MIB,
+    "/var/log": 100 * MIB,
+}
+DISK_FREE_CONTROL_PLANE = {"/var/lib/etcd": 300 * MIB}
+# Below this share of free inodes upstream's kubelet evicts pods.
+INODES_FREE = 0.05
 SUPPORTED_RELEASES = frozenset(RELEASES)
 NODE_PORTS = {10250: "agent", 10256: "service proxy health", 10257: "controller manager", 10259: "scheduler"}
 CONTROL_PLANE_PORTS = {2379: "etcd clients", 2380: "etcd peers"}
-NEEDED_FILESYSTEMS = ("overlay",)
 NEEDED_CONTROLLERS = ("cpu", "memory", "pids", "cpuset")
 
 
@@ -46,11 +55,8 @@ class Verdict:
         return tuple(h.name for h in spec.control_planes if h.name not in self.with_etcd_data)
 
 
-def judge(spec: ClusterSpec, observed: Mapping[str, Mapping[str, Any] | None], now: float) -> Verdict:
-    """Judge every host of ``observed``; hosts that are not in it (``--limit``) are taken to be as they should.
-
-    ``now``: the operator's clock, seconds since the epoch, when observations came in.
-    """
+def judge(spec: ClusterSpec, observed: Mapping[str, Mapping[str, Any] | None]) -> Verdict:
+    """Judge every host of ``observed``; hosts that are not in it (``--limit``) are taken to be as they should."""
     problems: list[Problem] = []
     warnings: list[Problem] = []
     for host in spec.hosts:
@@ -60,8 +66,11 @@ def judge(spec: ClusterSpec, observed: Mapping[str, Mapping[str, Any] | None], n
         if facts is None:
             problems.append(Problem(host.name, "ansible_host", f"unreachable at {host.address} over ssh"))
             continue
-        problems += _host_problems(spec, host, facts, now)
+        problems += _host_problems(spec, host, facts)
+        problems += [Problem(host.name, "", r) for r in surroundings.problems(spec, host, observed)]
         warnings += _host_warnings(host, facts)
+        warnings += [Problem(host.name, "", r) for r in surroundings.warnings(spec, host, observed)]
+    warnings += surroundings.clock_warnings(observed)
     with_data = tuple(h.name for h in spec.control_planes if _may_have_data(observed, h.name))
     return Verdict(tuple(problems), tuple(warnings), _holder(spec, observed), with_data)
 
@@ -79,9 +88,7 @@ def _holder(spec: ClusterSpec, observed: Mapping[str, Mapping[str, Any] | None])
     return spec.control_planes[0].name
 
 
-def _host_problems(
-    spec: ClusterSpec, host: HostSpec, facts: Mapping[str, Any], now: float
-) -> Iterator[Problem]:
+def _host_problems(spec: ClusterSpec, host: HostSpec, facts: Mapping[str, Any]) -> Iterator[Problem]:
     for reason in (
         *_system(facts),
         *_resources(host, facts),
@@ -89,9 +96,6 @@ def _host_problems(
         *_others(facts),
         *_addresses(host, facts),
     ):
-        yield Problem(host.name, "", reason)
-    if abs(facts["time"] - now) > CLOCK_SKEW_SECONDS:
-        reason = f"its clock differs by {facts['time'] - now:+.0f} s from the operator's; set up time synchronisation"
         yield Problem(host.name, "", reason)
 
 
@@ -104,9 +108,6 @@ def _system(facts: Mapping[str, Any]) -> Iterator[str]:
         yield f"process 1 is {facts['init']}, not systemd"
     if facts["user_id"] != 0:
         yield "the connection is not root's; set ansible_user or ansible_become"
-    for name in NEEDED_FILESYSTEMS:
-        if name not in facts["filesystems"]:
-            yield f"the kernel has no {name} file system"
     for name in NEEDED_CONTROLLERS:
         if name not in facts["cgroup_controllers"]:
             yield f"the kernel has no {name} cgroup controller (boot parameter cgroup_enable={name}?)"
@@ -117,8 +118,18 @@ def _resources(host: HostSpec, facts: Mapping[str, Any]) -> Iterator[str]:
     if facts["memory_total"] < least:
         role = "control plane" if host.control_plane else "worker"
         yield f"has {facts['memory_total'] // MIB} MiB of memory; a {role} needs {least // MIB} MiB"
-    if facts["disk_free"] < DISK_FREE and not facts["installed"]:
-        yield f"has {facts['disk_free'] // MIB} MiB free under /var/lib; {DISK_FREE // MIB} MiB are needed"
+    if not facts["installed"]:
+        yield from _disks(host, facts["disks"])
+
+
+def _disks(host: HostSpec, disks: Mapping[str, Mapping[str, int]]) -> Iterator[str]:
+    """Room by file system: what several places need of one adds up."""
+    needs = DISK_FREE | (DISK_FREE_CONTROL_PLANE if host.control_plane else {})
+    for device in dict.fromkeys(disks[place]["device"] for place in needs):
+        places = [place for place in needs if disks[place]["device"] == device]
+        free, need = disks[places[0]]["free"], sum(needs[place] for place in places)
+        if free < need:
+            yield f"has {free // MIB} MiB free for {', '.join(places)}; {need // MIB} MiB are needed there"
 
 
 def _ports(spec: ClusterSpec, host: HostSpec, facts: Mapping[str, Any]) -> Iterator[str]:
@@ -148,6 +159,15 @@ def _host_warnings(host: HostSpec, facts: Mapping[str, Any]) -> Iterator[Problem
         yield Problem(
             host.name, "", f"uses {facts['swap_total'] // MIB} MiB of swap; memory limits are less strict"
         )
+    if facts["memory_available"] < MEMORY_AVAILABLE and not facts["installed"]:
+        reason = f"has {facts['memory_available'] // MIB} MiB of memory at hand; what else runs there takes the rest"
+        yield Problem(host.name, "", reason)
+    for place, disk in facts["disks"].items():
+        if disk["inodes"] and disk["inodes_free"] < INODES_FREE * disk["inodes"]:
+            reason = (
+                f"the file system of {place} has {disk['inodes_free']} inodes left; a file needs one each"
+            )
+            yield Problem(host.name, "", reason)
     if facts["read_only_sysctls"]:
         names = ", ".join(facts["read_only_sysctls"])
         yield Problem(host.name, "", f"cannot set {names}; the values of the machine below it stay in force")

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
-import time
 from pathlib import Path
 from typing import Any
 
@@ -79,7 +78,7 @@ class ActionModule(ActionBase):
         }
 
     def _judge(self, cluster: spec.ClusterSpec, observed: dict[str, Any]) -> preflight.Verdict:
-        verdict = preflight.judge(cluster, observed, time.time())
+        verdict = preflight.judge(cluster, observed)
         for warning in verdict.warnings:
             self._display.warning(str(warning))
         return verdict

@@ -9,7 +9,22 @@ short_description: Observe a host before anything is changed
 description:
   - Collects operating system, resources, ports, addresses, kernel features and earlier installations in one go.
   - Changes nothing; check mode is the same as normal mode.
-options: {}
+  - The action plug-in of the same name fills the options in from the inventory, and adds to the observation how far
+    this host's clock is from the operator's (C(clock), seconds, at least and at most).
+options:
+  peers:
+    description: Other hosts to reach, name to address.
+    type: dict
+    default: {}
+  control_plane:
+    description: Measure the disk that etcd will write to, unless it has data already.
+    type: bool
+    default: false
+  name_servers:
+    description: Name servers to ask besides those of the host.
+    type: list
+    elements: str
+    default: []
 author: [kdist]
 """
 EXAMPLES = r"""
@@ -29,12 +44,12 @@ observation:
 
 import os
 import re
-import shutil
 import socket
 import subprocess
 import time
 from pathlib import Path
 
+from ansible.module_utils import kdist_probes as probes
 from ansible.module_utils.basic import AnsibleModule
 
 FOREIGN_SERVICES = ("kubelet", "k3s", "k3s-agent", "rke2-server", "rke2-agent", "k0scontroller", "k0sworker")
@@ -51,18 +66,14 @@ def meminfo(name: str) -> int:
     return int(found[1]) * 1024 if found else 0
 
 
-def filesystems() -> list[str]:
-    # overlay may be a module that nobody has asked for yet
-    subprocess.run(["modprobe", "-q", "overlay"], check=False, capture_output=True)
-    return [line.split()[-1] for line in Path("/proc/filesystems").read_text().splitlines()]
-
-
 def cgroup_controllers() -> tuple[int, list[str]]:
     unified = Path("/sys/fs/cgroup/cgroup.controllers")
     if unified.exists():
         return 2, unified.read_text().split()
     rows = [line.split() for line in Path("/proc/cgroups").read_text().splitlines()[1:]]
-    return 1, [name for name, _, _, enabled in rows if enabled == "1"]
+    known = [name for name, _, _, enabled in rows if enabled == "1"]
+    # A controller without a mounted hierarchy is of no use to anybody.
+    return 1, [name for name in known if Path("/sys/fs/cgroup", name).is_dir()]
 
 
 def process_of_sockets() -> dict[str, str]:
@@ -129,10 +140,14 @@ def served_level() -> str:
     return found[1] if found else ""
 
 
-def observe() -> dict[str, object]:
+def observe(params: dict) -> dict[str, object]:
+    began = time.time()
     release = os_release()
     version, controllers = cgroup_controllers()
     installed = Path("/opt/kdist/current").exists()
+    has_etcd_data = Path("/var/lib/etcd/member").exists()
+    # A running etcd counts by itself how long its disk takes, and must not be slowed down.
+    measured = params["control_plane"] and not has_etcd_data
     return {
         "os_id": release.get("ID", "unknown"),
         "os_version": release.get("VERSION_ID", "unknown"),
@@ -142,8 +157,11 @@ def observe() -> dict[str, object]:
         "user_id": os.getuid(),
         "memory_total": meminfo("MemTotal"),
         "swap_total": meminfo("SwapTotal"),
-        "disk_free": shutil.disk_usage("/var/lib").free,
-        "filesystems": filesystems(),
+        "memory_available": meminfo("MemAvailable"),
+        "disks": probes.disks(),
+        "features": probes.features(),
+        "names": probes.names(params["name_servers"]),
+        "peers": probes.peers(params["peers"]),
         "cgroup_version": version,
         "cgroup_controllers": controllers,
         "listeners": listeners(installed),
@@ -154,14 +172,23 @@ def observe() -> dict[str, object]:
         "release": current_release(),
         "api_level": served_level(),
         "has_authority": Path("/etc/kubernetes/pki/ca.key").exists(),
-        "has_etcd_data": Path("/var/lib/etcd/member").exists(),
+        "has_etcd_data": has_etcd_data,
+        "sync_latency": probes.sync_latency("/var/lib/etcd") if measured else None,
+        "time_began": began,
         "time": time.time(),
     }
 
 
 def main() -> None:
-    module = AnsibleModule(argument_spec={}, supports_check_mode=True)
-    module.exit_json(changed=False, observation=observe())
+    module = AnsibleModule(
+        argument_spec={
+            "peers": {"type": "dict", "default": {}},
+            "control_plane": {"type": "bool", "default": False},
+            "name_servers": {"type": "list", "elements": "str", "default": []},
+        },
+        supports_check_mode=True,
+    )
+    module.exit_json(changed=False, observation=observe(module.params))
 
 
 if __name__ == "__main__":

@@ -1,16 +1,21 @@
-"""Reset leaves hosts as they were: files, packages, units, links, routes, nftables, mounts, sysctls, cgroups."""
+"""Before and after: a plan is what the run then does, and reset leaves hosts as they were before."""
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import shutil
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
+from kdist.lifecycle.operation.runner import Event, run_playbook
+from kdist.lifecycle.operation.site import Site
 from tests.e2e.conftest import ROOT, Cluster, eventually, run
 
 NAME, SUBNET = "hc-reset", "10.86.0.0/24"
@@ -80,14 +85,43 @@ def differences(before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]
     return found
 
 
+@dataclass(frozen=True)
+class Installed:
+    """A cluster, how its hosts were before, what was planned for them and what was done."""
+
+    cluster: Cluster
+    before: dict[str, dict[str, Any]]
+    planned: set[tuple[str, str]]
+    done: set[tuple[str, str]]
+
+
+def planned(inventory: Path) -> set[tuple[str, str]]:
+    """Host and task of every change that ``kdist plan`` tells of."""
+    told = json.loads(run(["kdist", "plan", "-i", str(inventory), "-o", "json"], timeout=300))
+    return {(change["host"], change["task"]) for change in told}
+
+
+def done(inventory: Path) -> set[tuple[str, str]]:
+    """Host and task of every change that ``site.yml`` makes."""
+    events: list[Event] = []
+
+    async def go() -> None:
+        site = await Site.load(inventory)
+        await run_playbook(site, "site.yml", None, on_event=events.append)
+
+    asyncio.run(go())
+    return {(e.host, e.task.rpartition(" : ")[2]) for e in events if e.kind == "changed"}
+
+
 @pytest.fixture(scope="module")
-def before_and_cluster() -> Iterator[tuple[dict[str, dict[str, Any]], Cluster]]:
-    """How two hosts were, and the cluster that they are now."""
+def installed() -> Iterator[Installed]:
+    """Two hosts that carry a cluster."""
     inventory = ROOT / "inventory" / "lab-hc-reset"
     run(["kdist", "bundle", "build"], timeout=900)
     run(["kdist", "lab", "down", "--name", NAME])
     size = ["--hosts", str(len(HOSTS)), "--subnet", SUBNET, "--inventory", str(inventory / "hosts.yml")]
     run(["kdist", "lab", "up", "--name", NAME, *size], timeout=400)
+    (inventory / "admin.conf").unlink(missing_ok=True)
     cluster = Cluster(inventory, NAME)
     for host in HOSTS:
         cluster.ssh(host, EARLIER)
@@ -100,8 +134,11 @@ def before_and_cluster() -> Iterator[tuple[dict[str, dict[str, Any]], Cluster]]:
             ]
         )
     before = {host: state(cluster, host) for host in HOSTS}
-    cluster.playbook("site.yml", timeout=600)
-    yield before, cluster
+    told = planned(inventory)
+    assert {host: differences(before[host], state(cluster, host)) for host in HOSTS} == {
+        host: {} for host in HOSTS
+    }
+    yield Installed(cluster, before, told, done(inventory))
     if not os.environ.get("KEEP_LAB"):
         run(["kdist", "lab", "down", "--name", NAME])
         shutil.rmtree(inventory, ignore_errors=True)
@@ -111,10 +148,23 @@ def reset(cluster: Cluster, *arguments: str) -> str:
     return run(["kdist", "reset", "-i", str(cluster.inventory), "--yes", *arguments], timeout=300)
 
 
-def test_one_worker_is_reset_and_joins_again(
-    before_and_cluster: tuple[dict[str, dict[str, Any]], Cluster],
-) -> None:
-    before, cluster = before_and_cluster
+def test_the_plan_for_empty_hosts_is_what_the_run_did(installed: Installed) -> None:
+    assert installed.planned == installed.done
+    assert {host for host, _ in installed.planned} == set(HOSTS)
+
+
+def test_the_plan_for_a_running_cluster_is_what_the_run_does(installed: Installed) -> None:
+    path = installed.cluster.inventory / "hosts.yml"
+    hosts = yaml.safe_load(path.read_text())
+    hosts["all"]["hosts"]["w1"]["kdist_node_labels"] = {"disk": "fast"}
+    path.write_text(yaml.safe_dump(hosts))
+    told = planned(installed.cluster.inventory)
+    assert told == {("w1", "Configure the agent"), ("w1", "Restart the agent")}
+    assert done(installed.cluster.inventory) == told
+
+
+def test_one_worker_is_reset_and_joins_again(installed: Installed) -> None:
+    cluster = installed.cluster
     cluster.apply(TRACES)
     pods = ["pod/traces", "pod/storage"]
     cluster.kubectl("wait", "--for=condition=Ready", *pods, "--timeout=90s")
@@ -122,18 +172,15 @@ def test_one_worker_is_reset_and_joins_again(
     assert "WOULD BE TAKEN AWAY" in would
     assert cluster.ready_nodes() == set(HOSTS)
     reset(cluster, "--limit", "w1")
-    assert differences(before["w1"], state(cluster, "w1")) == {}
+    assert differences(installed.before["w1"], state(cluster, "w1")) == {}
     eventually(lambda: cluster.ready_nodes() == {"cp1"}, 90, "the control plane goes on without it")
     cluster.playbook("site.yml", "--limit", "w1", timeout=600)
     eventually(lambda: cluster.ready_nodes() == set(HOSTS), 90, "the worker is back")
 
 
-def test_every_host_is_reset_and_a_second_reset_finds_nothing(
-    before_and_cluster: tuple[dict[str, dict[str, Any]], Cluster],
-) -> None:
-    before, cluster = before_and_cluster
-    reset(cluster)
+def test_every_host_is_reset_and_a_second_reset_finds_nothing(installed: Installed) -> None:
+    reset(installed.cluster)
     for host in HOSTS:
-        assert differences(before[host], state(cluster, host)) == {}
-    again = reset(cluster)
+        assert differences(installed.before[host], state(installed.cluster, host)) == {}
+    again = reset(installed.cluster)
     assert again.count("nothing: there is nothing of kdist here") == len(HOSTS)
