@@ -99,7 +99,10 @@ def _pems(path: Path) -> Iterator[bytes]:
     if path.suffix != ".conf":
         yield content
         return
-    for user in (yaml.safe_load(content) or {}).get("users") or ():
+    document = yaml.safe_load(content)
+    if not isinstance(document, dict):
+        raise ValueError("no kubeconfig")
+    for user in document.get("users") or ():
         if inline := user["user"].get("client-certificate-data"):
             yield base64.b64decode(inline)
 
