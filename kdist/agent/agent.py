@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import signal
 from pathlib import Path
 
 from kdist.agent import cgroups
+from kdist.agent.certificates.identity import Identity
 from kdist.agent.cluster import Cluster, NoApi, NoCluster
 from kdist.agent.cri import errors
 from kdist.agent.cri.client import CriClient
@@ -59,16 +61,23 @@ async def run(settings: AgentSettings) -> None:
         stack.push_async_callback(cri.close)
         client: Client | None = None
         if settings.kubeconfig is not None:
-            client = Client.from_kubeconfig(settings.kubeconfig, user_agent="kdist-agent")
+            client = _client(settings.kubeconfig, settings)
             await stack.enter_async_context(client)
         node = node_spec(settings, await _runtime_version(cri))
         gates.publish(node.features)
         agent = Agent(settings, cri, node, client)
         stack.push_async_callback(agent.handlers.close)
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, agent.look_at_files)
         if settings.healthz_bind_address:
             checks = {"runtime": agent.runtime_check}
             await stack.enter_async_context(health_server.serve(settings.healthz_bind_address, live=checks))
         await agent.run()
+
+
+def _client(kubeconfig: Path, settings: AgentSettings) -> Client:
+    if settings.rotate_certificates:
+        return Client(None, user_agent="kdist-agent")  # its access comes with the node's certificate
+    return Client.from_kubeconfig(kubeconfig, user_agent="kdist-agent")
 
 
 async def _runtime_version(cri: CriClient) -> str:
@@ -114,7 +123,9 @@ class Agent:
             objects=self._objects, allocatable=lambda: node_status.allocatable(node),
         )  # fmt: skip
         self._uplink = None
+        self._identity: Identity | None = None
         if client is not None:
+            self._identity = Identity(settings, client, node.name, node.addresses)
             self._uplink = Uplink(client, cri, node, self.health, self._objects, self._volumes.in_use)
         self._manager: PodManager | None = None
         self._host = self._make_host()
@@ -150,6 +161,11 @@ class Agent:
     async def _asked(self) -> Obj:
         return await self._uplink.keeper.ask() if self._uplink else {}
 
+    def look_at_files(self) -> None:
+        """Somebody may have exchanged the certificates on disk."""
+        if self._identity is not None:
+            self._identity.poke()
+
     def runtime_check(self) -> str | None:
         """Why the agent cannot run pods now, or None."""
         return None if self.health.runtime_ready else self.health.runtime_message
@@ -169,15 +185,17 @@ class Agent:
                 self._uplink.start(group, manager.source_changed)
                 self._start_registrar(group, self._uplink.client)
                 group.create_task(self._serve(self._uplink.client), name="https server")
+            if self._identity is not None:
+                self._identity.start(group)
             self._start_upkeep(group, manager, static)
             log.info("agent is running", node=self._node.name, api=self._uplink is not None)
 
     async def _serve(self, client: Client) -> None:
         """Answer the API server on the node's port; who may ask is the API's to say."""
-        addresses = self._node.addresses
-        async with node_server.serving(
-            self._settings, self.runtime, client, addresses=addresses, healthy=self.runtime_check
-        ):
+        assert self._identity is not None  # there is an API
+        certificate, key = await self._identity.serving_certificate(self._settings)
+        tls = node_server.tls_context(certificate, key, self._settings.client_ca_file)
+        async with node_server.serving(self._settings, self.runtime, client, tls, healthy=self.runtime_check):
             await asyncio.Event().wait()
 
     def _start_registrar(self, group: asyncio.TaskGroup, client: Client) -> None:

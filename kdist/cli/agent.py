@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import os
 import signal
 
 import click
@@ -17,6 +18,9 @@ from kdist.config.base import settings_options
 @settings_options(AgentSettings)
 def agent(settings: AgentSettings) -> None:
     """Run the node agent (kubelet)."""
+    # Its children run other programs at once, and what gRPC does about forks is to complain at each of them.
+    os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
+
     import uvloop
     from prometheus_client import REGISTRY
 

@@ -148,13 +148,14 @@ async def _ends(serving: asyncio.Task[None]) -> None:
 def _provision(directory: Path, port: int) -> Path:
     """Certificates and kubeconfigs below ``directory``; the place of the files of /etc/kubernetes."""
     from kdist.pki import files
+    from kdist.pki.disk import write
     from kdist.pki.plan import KUBERNETES_DIR, Cluster, Host
 
     cluster = Cluster(_CLUSTER, _SERVICES, _DOMAIN, api_servers=(HOST,), api_port=port)
     directory.mkdir(parents=True, exist_ok=True, mode=0o700)
     files.provision(directory, cluster, Host(_CLUSTER, HOST, control_plane=True))
     kubernetes = directory / KUBERNETES_DIR.relative_to("/")
-    files.write(directory / "admin.kubeconfig", (kubernetes / "super-admin.conf").read_bytes(), 0o600)
+    write(directory / "admin.kubeconfig", (kubernetes / "super-admin.conf").read_bytes(), 0o600)
     return kubernetes
 
 

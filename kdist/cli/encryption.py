@@ -14,7 +14,7 @@ from kdist.client.rest import Client, Unreachable
 from kdist.lifecycle import encryptionconfig
 from kdist.lifecycle import rewrite as rewriting
 from kdist.lifecycle.rewrite import Tally, UnknownResource
-from kdist.pki.files import write
+from kdist.pki.disk import write
 
 CONFIGURATION = Path("/etc/kubernetes/pki/encryption.yaml")
 _file = click.option(

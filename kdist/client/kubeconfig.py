@@ -61,6 +61,21 @@ def load(path: Path) -> Access:
         raise KubeconfigError(f"{path}: {error}") from error
 
 
+def entry(text: str) -> tuple[str, tuple[str, ...]]:
+    """The ``server`` of a kubeconfig that need not have user and context, such as cluster-info's, and all of its
+    servers. Raises KubeconfigError."""
+    import yaml
+
+    try:
+        cluster = yaml.safe_load(text)["clusters"][0]["cluster"]
+        first, found = cluster.get("server") or "", _servers(cluster)
+    except (yaml.YAMLError, LookupError, TypeError, AttributeError) as error:
+        raise KubeconfigError(f"not a kubeconfig with a cluster: {error!r}") from error
+    if not found:
+        raise KubeconfigError("clusters[0].cluster.server is missing")
+    return first, found
+
+
 def following(path: Path) -> Followed[Access]:
     """The access that a kubeconfig and the files it names describe, as they change. Raises KubeconfigError."""
     return Followed(lambda: load(path), lambda access: access.files)
@@ -155,6 +170,7 @@ def _pem(section: dict[str, Any], field: str, base: Path) -> bytes:
 def _load_chain(context: ssl.SSLContext, certificate: bytes, key: bytes) -> None:
     # The ssl module reads certificates from files only: an unreadable-by-others one that lives for a moment.
     with tempfile.NamedTemporaryFile() as chain:
-        chain.write(certificate.rstrip() + b"\n" + key)
+        # One file may hold both, as agents keep them; the leaf must not be sent twice.
+        chain.write(certificate if certificate == key else certificate.rstrip() + b"\n" + key)
         chain.flush()
         context.load_cert_chain(chain.name)

@@ -61,10 +61,12 @@ class ObjList:
 class Client:
     """The API as one user agent sees it. Every method raises ApiError classes and Unreachable."""
 
-    def __init__(self, access: Access | Followed[Access], *, user_agent: str) -> None:
+    def __init__(self, access: Access | Followed[Access] | None, *, user_agent: str) -> None:
+        """``access`` None: requests wait until :meth:`use` gives one."""
         self._transport = Transport(access)
         self._user_agent = user_agent
-        self.default_namespace = (access.current() if isinstance(access, Followed) else access).namespace
+        now = access.current() if isinstance(access, Followed) else access
+        self.default_namespace = now.namespace if now else "default"
 
     @classmethod
     def from_kubeconfig(cls, path: Path, *, user_agent: str) -> Client:
@@ -82,6 +84,10 @@ class Client:
         other._transport, other._user_agent = self._transport, user_agent
         other.default_namespace = self.default_namespace
         return other
+
+    def use(self, access: Access | Followed[Access]) -> None:
+        """Go by this access from the next request on, in every client of this pool."""
+        self._transport.use(access)
 
     async def __aenter__(self) -> Self:
         await self._transport.open()

@@ -3,7 +3,8 @@
 One :class:`Transport` is one connection pool. It stays with a server until that server fails, then goes on to
 the next. Everything that kept a request from being answered is :class:`Unreachable`; every answer that is a
 refusal is the matching :class:`kdist.api.errors.ApiError`. With an access that follows its files, connections
-made from now on use what is in them now; those that are open serve their requests to the end.
+made from now on use what is in them now; those that are open serve their requests to the end. Without any access
+yet, requests wait until :meth:`Transport.use` gives one.
 """
 
 from __future__ import annotations
@@ -47,12 +48,27 @@ class Unreachable(Exception):
 class Transport:
     """A pool of connections to the API servers of one :class:`Access`; use it as an async context."""
 
-    def __init__(self, access: Access | Followed[Access]) -> None:
-        self._followed = access if isinstance(access, Followed) else None
-        self._access = access.current() if isinstance(access, Followed) else access
+    def __init__(self, access: Access | Followed[Access] | None) -> None:
+        self._followed: Followed[Access] | None = None
+        self._access: Access | None = None
         self._current = 0
         self._session: aiohttp.ClientSession | None = None
-        self._token = self._access.token
+        self._token: str | None = None
+        self._token_read = float("-inf")
+        self._usable = asyncio.Event()
+        if access is not None:
+            self.use(access)
+
+    def use(self, access: Access | Followed[Access]) -> None:
+        """Go by this access from the next request on."""
+        self._followed = access if isinstance(access, Followed) else None
+        self._take(access.current() if isinstance(access, Followed) else access)
+        self._usable.set()
+
+    def _take(self, access: Access) -> None:
+        if self._access is None or access.servers != self._access.servers:
+            self._current = 0
+        self._access, self._token = access, access.token
         self._token_read = float("-inf")
 
     async def open(self) -> None:
@@ -137,9 +153,9 @@ class Transport:
     ) -> aiohttp.ClientResponse:
         if self._session is None:
             raise RuntimeError("the client is not open: use it with 'async with'")
-        access = self._access_now()
+        access = await self._access_now()
         servers = access.servers
-        sent = {**headers, **self._credentials()}
+        sent = {**headers, **self._credentials(access)}
         for remaining in reversed(range(len(servers))):
             at = self._current % len(servers)  # another request may have found fewer of them meanwhile
             try:
@@ -163,17 +179,17 @@ class Transport:
                     raise
         raise AssertionError("unreachable: the last server returns or raises")
 
-    def _access_now(self) -> Access:
+    async def _access_now(self) -> Access:
         """What the files say; a context that differs makes aiohttp open connections of its own for it."""
+        if self._access is None:
+            await self._usable.wait()
         if self._followed is not None and (now := self._followed.current()) is not self._access:
-            if now.servers != self._access.servers:
-                self._current = 0
-            self._access, self._token = now, now.token
-            self._token_read = float("-inf")
+            self._take(now)
+        assert self._access is not None  # set before the event is
         return self._access
 
-    def _credentials(self) -> dict[str, str]:
-        path = self._access.token_file
+    def _credentials(self, access: Access) -> dict[str, str]:
+        path = access.token_file
         if path is not None and time.monotonic() - self._token_read > TOKEN_READ_SECONDS:
             self._token, self._token_read = _read_token(path), time.monotonic()
         return {"Authorization": f"Bearer {self._token}"} if self._token else {}

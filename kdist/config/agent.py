@@ -17,6 +17,21 @@ class AgentSettings:
     kubeconfig: Path | None = option(
         None, help="How to reach the API servers; unset: run static pods only, without any API."
     )
+    bootstrap_kubeconfig: Path | None = option(
+        None,
+        help="A kubeconfig with a bootstrap token, for the first certificate; deleted once there is one. Unset: none.",
+    )
+    cert_dir: Path = option(
+        Path("/var/lib/kubelet/pki"),
+        help="Where the agent keeps the certificates it asked for, with their keys.",
+    )
+    rotate_certificates: bool = option(
+        False,
+        help="Ask the cluster for the client certificate that the kubeconfig names, and renew it before it ends.",
+    )
+    rotate_server_certificates: bool = option(
+        False, help="Ask the cluster for the serving certificate, and renew it before it ends."
+    )
     node_name: str = option(
         socket.gethostname().lower(), help="Name of the Node object; the host's name by default."
     )

@@ -13,6 +13,7 @@ from kdist.controllers.bootstraptokens.cleaner import TokenCleaner
 from kdist.controllers.bootstraptokens.signer import BootstrapSigner
 from kdist.controllers.certificates.approver import CertificateApprover
 from kdist.controllers.certificates.cleaner import CertificateCleaner
+from kdist.controllers.certificates.serving import ServingApprover
 from kdist.controllers.certificates.signer import CertificateSigner
 from kdist.controllers.clusterroleaggregation.controller import ClusterRoleAggregationController
 from kdist.controllers.cronjob.controller import CronJobController
@@ -78,6 +79,7 @@ CONTROLLERS: tuple[type[Controller], ...] = (
     ServiceAccountTokenController,
     LegacyTokenCleaner,
     CertificateApprover,
+    ServingApprover,
     CertificateSigner,
     CertificateCleaner,
     BootstrapSigner,

@@ -94,11 +94,16 @@ def _content(obj: Obj) -> Obj:
 
 async def apply(kubeconfig: str, manifests: Iterable[str], timeout: float, dry_run: bool) -> list[str]:
     """Apply every document; the objects that were created or changed. Raises :class:`Failed`."""
+    return await apply_objects(kubeconfig, parse(manifests), timeout, dry_run)
+
+
+async def apply_objects(kubeconfig: str, objects: Iterable[Obj], timeout: float, dry_run: bool) -> list[str]:
+    """See :func:`apply`."""
     async with Client.from_kubeconfig(Path(kubeconfig), user_agent=FIELD_MANAGER) as client:
         deadline = time.monotonic() + timeout
         await _wait_for_server(client, deadline)
         paths, changed = _Paths(client), []
-        for obj in parse(manifests):
+        for obj in objects:
             try:
                 if await _apply_one(client, await paths.of(obj), obj, dry_run, deadline):
                     changed.append(_where(obj))

@@ -45,6 +45,8 @@ class Verdict:
     warnings: tuple[Problem, ...]
     authority_holder: str
     """The control plane that signs: the first that has the cluster's authority, else the first."""
+    first: str = ""
+    """The first control plane that was looked at: it applies the parts of the cluster. Empty: none was."""
     with_etcd_data: tuple[str, ...] = ()
     """Control planes that have etcd data, or were not looked at and may have some."""
 
@@ -71,8 +73,10 @@ def judge(spec: ClusterSpec, observed: Mapping[str, Mapping[str, Any] | None]) -
         warnings += _host_warnings(host, facts)
         warnings += [Problem(host.name, "", r) for r in surroundings.warnings(spec, host, observed)]
     warnings += surroundings.clock_warnings(observed)
+    warnings += _even(spec)
     with_data = tuple(h.name for h in spec.control_planes if _may_have_data(observed, h.name))
-    return Verdict(tuple(problems), tuple(warnings), _holder(spec, observed), with_data)
+    first = next((h.name for h in spec.control_planes if observed.get(h.name)), "")
+    return Verdict(tuple(problems), tuple(warnings), _holder(spec, observed), first, with_data)
 
 
 def _may_have_data(observed: Mapping[str, Mapping[str, Any] | None], name: str) -> bool:
@@ -152,6 +156,14 @@ def _addresses(host: HostSpec, facts: Mapping[str, Any]) -> Iterator[str]:
     if host.address not in facts["addresses"]:
         has = ", ".join(facts["addresses"]) or "none"
         yield f"has no interface with address {host.address} (it has {has}); set kdist_node_ip"
+
+
+def _even(spec: ClusterSpec) -> Iterator[Problem]:
+    """An even number is where growing and shrinking pass through."""
+    count = len(spec.control_planes)
+    if count % 2 == 0:
+        reason = f"{count} control planes survive the loss of no more hosts than {count - 1}; etcd wants an odd number"
+        yield Problem("all", "", reason)
 
 
 def _host_warnings(host: HostSpec, facts: Mapping[str, Any]) -> Iterator[Problem]:

@@ -129,6 +129,18 @@ def _texts(value: Any) -> tuple[str, ...]:
     return tuple(_text(item) for item in value)
 
 
+def _token(value: Any) -> str:
+    if not re.fullmatch(r"[a-z0-9]{6}\.[a-z0-9]{16}", _text(value)):
+        raise Invalid("must be a bootstrap token as `kdist token create` prints it, abcdef.0123456789abcdef")
+    return str(value)
+
+
+def _hash(value: Any) -> str:
+    if not re.fullmatch(r"sha256:[0-9a-f]{64}", _text(value)):
+        raise Invalid(f"must be sha256: and 64 hexadecimal digits, not {value!r}")
+    return str(value)
+
+
 def _addons(value: Any) -> tuple[str, ...]:
     if unknown := sorted(set(_texts(value)) - set(KNOWN_ADDONS)):
         raise Invalid(f"unknown add-on {', '.join(unknown)}; known are {', '.join(KNOWN_ADDONS)}")
@@ -286,7 +298,16 @@ class ClusterSettings:
         ("secrets",),
         "Resources that API servers encrypt in etcd, such as secrets or configmaps; empty: none.",
     )
-
+    join_token: str | None = _setting(
+        _token,
+        None,
+        "A bootstrap token by which workers join that may not read control-plane hosts; none: site.yml makes one.",
+    )
+    join_ca_hash: str | None = _setting(
+        _hash,
+        None,
+        "With kdist_join_token: the hash of the cluster's authority, as `kdist token create` prints it.",
+    )
     etcd_quota_mib: int = _setting(
         _whole(16, 8192), 2048, "MiB that etcd's database may have; at the limit, writes are refused."
     )
@@ -480,13 +501,11 @@ def _across(settings: ClusterSettings, hosts: list[HostSpec]) -> list[Problem]:
     if settings.certificate_lifetime > settings.authority_lifetime:
         reason = "is longer than kdist_authority_lifetime: no certificate outlives its authority"
         problems.append(Problem("all", "kdist_certificate_lifetime", reason))
+    if (settings.join_token is None) != (settings.join_ca_hash is None):
+        reason = "kdist_join_token and kdist_join_ca_hash go together; `kdist token create` prints both"
+        problems.append(Problem("all", "kdist_join_token", reason))
     problems += _vip_problems(settings, hosts)
     problems += _address_problems(hosts, {"kdist_pod_cidr": pods, "kdist_service_cidr": services})
-    if len([h for h in hosts if h.control_plane]) % 2 == 0:
-        reason = (
-            f"group {CONTROL_PLANE_GROUP} must have an odd number of hosts, or etcd gains nothing by the last"
-        )
-        problems.append(Problem("all", "", reason))
     return problems
 
 

@@ -8,15 +8,13 @@ atomically; keys and kubeconfigs are 0600.
 
 from __future__ import annotations
 
-import contextlib
 import datetime
-import os
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from kdist.pki import issue, plan
+from kdist.pki.disk import write as write  # also for those who write beside a host's files
 from kdist.pki.issue import Pair
 from kdist.pki.plan import AuthoritySpec, Cluster, Host, LeafSpec
 
@@ -36,26 +34,6 @@ class Wanted:
 
     request: bytes
     reason: str
-
-
-def write(path: Path, content: bytes, mode: int) -> bool:
-    """Replace a file atomically; False when it already has this content and mode."""
-    with contextlib.suppress(FileNotFoundError):
-        if path.read_bytes() == content and path.stat().st_mode & 0o777 == mode:
-            return False
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(descriptor, "wb") as stream:
-            stream.write(content)
-            os.fchmod(stream.fileno(), mode)
-            stream.flush()
-            os.fsync(stream.fileno())
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-    return True
 
 
 class HostFiles:
@@ -132,7 +110,10 @@ class HostFiles:
         if leaf.kubeconfig is not None:
             text = self._read(leaf.kubeconfig)
             return issue.pair_of_kubeconfig(text) if text else None
-        assert leaf.path is not None  # a leaf has either a kubeconfig or files
+        if leaf.combined is not None:
+            both = self._read(leaf.combined)
+            return issue.split(both) if both else None
+        assert leaf.path is not None  # a leaf has one of the three
         certificate, key = self._read(leaf.path, ".crt"), self._read(leaf.path, ".key")
         return Pair(certificate, key) if certificate and key else None
 
@@ -154,6 +135,19 @@ class HostFiles:
         return issue.fault(
             leaf, present, authorities[leaf.authority], renew_issued_before=renew_issued_before
         )
+
+    def joins(self, host: Host, authority: bytes) -> str | None:
+        """Why the agent of ``host`` needs a bootstrap token; None while its own certificate serves.
+
+        One of any authority in the bundle does: the agent renews it by itself once its authority is not the first.
+        """
+        faults = [self._fault(plan.node_client(host), {"ca": one}) for one in issue.bundle(authority)]
+        return None if None in faults else faults[0]
+
+    def ask_agent(self, renew_issued_before: datetime.datetime) -> bool:
+        """Have the agent renew what it was issued before the moment; False when it was asked already."""
+        text = f"{renew_issued_before.timestamp():.0f}\n"
+        return write(self.path(plan.NODE_RENEWAL_FILE), text.encode(), 0o600)
 
     def requests(
         self,
@@ -184,10 +178,12 @@ class HostFiles:
         signed: Mapping[str, bytes],
         authorities: Mapping[str, bytes],
         secrets: Secrets | None,
+        token: str | None = None,
     ) -> list[str]:
         """Put authorities, signed leaves and kubeconfigs in place; the names of what changed.
 
-        ``secrets`` is for control planes only. A signed leaf without its pending key raises FileNotFoundError.
+        ``secrets`` is for control planes only, a bootstrap ``token`` for workers that join. A signed leaf without
+        its pending key raises FileNotFoundError.
         """
         changed = []
         for spec in plan.trusted_authorities(host):
@@ -205,7 +201,21 @@ class HostFiles:
         for leaf in plan.leaves(cluster, host):
             if self._install_leaf(cluster, host, leaf, signed.get(leaf.name), authorities):
                 changed.append(leaf.name)
-        return changed
+        return changed + self._install_agent(cluster, host, authorities[plan.CLUSTER_CA.name], token)
+
+    def _install_agent(self, cluster: Cluster, host: Host, authority: bytes, token: str | None) -> list[str]:
+        """The agent's kubeconfigs: its own names the file that it keeps, the other holds a token to join by."""
+        user, urls = plan.node_client(host).common_name, plan.servers(cluster, host)
+        files = {plan.NODE_KUBECONFIG: issue.by_file(str(plan.NODE_CLIENT_FILE))}
+        if token is not None and not host.control_plane and self.joins(host, authority):
+            files[plan.BOOTSTRAP_KUBECONFIG] = {"token": token}
+        return [
+            path.name
+            for path, credentials in files.items()
+            if write(
+                self.path(path), issue.kubeconfig(cluster.name, user, urls, authority, credentials), 0o600
+            )
+        ]
 
     def _install_leaf(
         self,
@@ -223,8 +233,10 @@ class HostFiles:
             urls = plan.servers(cluster, host, leaf)
             text = issue.kubeconfig(cluster.name, leaf.common_name, urls, cas[leaf.authority], pair)
             changed = write(self.path(leaf.kubeconfig), text, 0o600)
+        elif leaf.combined is not None:
+            changed = write(self.path(leaf.combined), pair.certificate.rstrip() + b"\n" + pair.key, 0o600)
         else:
-            assert leaf.path is not None  # a leaf has either a kubeconfig or files
+            assert leaf.path is not None  # a leaf has one of the three
             changed = self._write_pair(leaf.path, pair)
         pending.unlink(missing_ok=True)
         return changed

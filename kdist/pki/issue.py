@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import datetime
 import ipaddress
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -145,6 +146,10 @@ def request(leaf: LeafSpec, key: bytes) -> bytes:
     builder = x509.CertificateSigningRequestBuilder().subject_name(
         _name(leaf.common_name, leaf.organizations)
     )
+    if leaf.hosts:
+        builder = builder.add_extension(
+            x509.SubjectAlternativeName(_alternative_names(leaf.hosts)), critical=False
+        )
     return builder.sign(_load_key(key), hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
 
 
@@ -233,7 +238,8 @@ def fault(
         return f"subject is {certificate.subject.rfc4514_string()}"
     if missing := set(leaf.hosts) - _hosts_of(certificate):
         return f"does not name {', '.join(sorted(missing))}"
-    return _age_fault(certificate, issuer, now or _now(), renew_issued_before)
+    by_agent = leaf.combined is not None
+    return _age_fault(certificate, issuer, now or _now(), renew_issued_before, renewed_elsewhere=by_agent)
 
 
 def _age_fault(
@@ -241,11 +247,13 @@ def _age_fault(
     issuer: x509.Certificate,
     now: datetime.datetime,
     renew_issued_before: datetime.datetime | None,
+    *,
+    renewed_elsewhere: bool,
 ) -> str | None:
     begin, end = certificate.not_valid_before_utc, certificate.not_valid_after_utc
     if renew_issued_before is not None and begin + BACKDATE < renew_issued_before:
         return "renewal was asked for"
-    if now < renewal(begin, end):
+    if now < (end if renewed_elsewhere else renewal(begin, end)):
         return None
     if end >= issuer.not_valid_after_utc > now:  # a new one would not last any longer
         return None
@@ -263,13 +271,33 @@ def _hosts_of(certificate: x509.Certificate) -> set[str]:
     return addresses | set(names.get_values_for_type(x509.DNSName))
 
 
-def kubeconfig(cluster_name: str, user: str, servers: tuple[str, ...], authority: bytes, pair: Pair) -> bytes:
-    """A kubeconfig with everything inline; further API servers go into the ``kdist.io/servers`` extension."""
+def _data(pem: bytes) -> str:
+    return base64.b64encode(pem).decode()
 
-    def data(pem: bytes) -> str:
-        return base64.b64encode(pem).decode()
 
-    cluster: dict[str, object] = {"server": servers[0], "certificate-authority-data": data(authority)}
+def by_file(path: str) -> dict[str, str]:
+    """The user of a kubeconfig whose certificate and key are in a file that changes."""
+    return {"client-certificate": path, "client-key": path}
+
+
+def kubeconfig(
+    cluster_name: str,
+    user: str,
+    servers: tuple[str, ...],
+    authority: bytes,
+    credentials: Pair | dict[str, str],
+) -> bytes:
+    """A kubeconfig with the authority inline, and a pair too; other credentials are the user's entry as it is.
+
+    Further API servers go into the ``kdist.io/servers`` extension.
+    """
+    if isinstance(credentials, Pair):
+        pair = credentials
+        credentials = {
+            "client-certificate-data": _data(pair.certificate),
+            "client-key-data": _data(pair.key),
+        }
+    cluster: dict[str, object] = {"server": servers[0], "certificate-authority-data": _data(authority)}
     if len(servers) > 1:
         cluster["extensions"] = [{"name": "kdist.io/servers", "extension": {"servers": list(servers)}}]
     context = f"{user}@{cluster_name}"
@@ -277,19 +305,26 @@ def kubeconfig(cluster_name: str, user: str, servers: tuple[str, ...], authority
         "apiVersion": "v1",
         "kind": "Config",
         "clusters": [{"name": cluster_name, "cluster": cluster}],
-        "users": [
-            {
-                "name": user,
-                "user": {
-                    "client-certificate-data": data(pair.certificate),
-                    "client-key-data": data(pair.key),
-                },
-            }
-        ],
+        "users": [{"name": user, "user": credentials}],
         "contexts": [{"name": context, "context": {"cluster": cluster_name, "user": user}}],
         "current-context": context,
     }
     return yaml.safe_dump(document, sort_keys=False).encode()
+
+
+def bundle(pem: bytes) -> list[bytes]:
+    """The certificates of a bundle, one by one. ValueError when one cannot be read."""
+    encoding = serialization.Encoding.PEM
+    return [one.public_bytes(encoding) for one in x509.load_pem_x509_certificates(pem)]
+
+
+def split(pem: bytes) -> Pair:
+    """Certificate and key of one file. ValueError when one of them is missing."""
+    blocks = re.finditer(rb"-----BEGIN ([A-Z ]+)-----.*?-----END \1-----\n?", pem, re.S)
+    found = {block[1].rpartition(b" ")[2]: block[0] for block in blocks}
+    if b"CERTIFICATE" not in found or b"KEY" not in found:
+        raise ValueError("the file does not hold a certificate and its key")
+    return Pair(found[b"CERTIFICATE"], found[b"KEY"])
 
 
 def pair_of_kubeconfig(text: bytes) -> Pair:

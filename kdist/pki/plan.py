@@ -36,7 +36,8 @@ class LeafSpec:
     """A leaf certificate signed by authority ``authority``; ``path`` without suffix.
 
     ``hosts`` are DNS names and IP addresses for the subject alternative names. A leaf whose key lives only in
-    a kubeconfig has ``kubeconfig`` set to that file and no files of its own.
+    a kubeconfig has ``kubeconfig`` set to that file and no files of its own. ``combined`` is one file with
+    certificate and key, which the node's agent renews by itself: it is issued here only while it serves no more.
     """
 
     name: str
@@ -48,6 +49,7 @@ class LeafSpec:
     client: bool = True
     hosts: tuple[str, ...] = ()
     kubeconfig: PurePosixPath | None = None
+    combined: PurePosixPath | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +100,13 @@ AUTHORITIES = (CLUSTER_CA, ETCD_CA, FRONT_PROXY_CA)
 
 ADMINISTRATORS = ("admin", "super-admin")
 VIP = "vip"
+NODE_CLIENT = "kubelet"
+# The agent keeps its certificates here; its kubeconfigs name the file.
+NODE_CLIENT_FILE = PurePosixPath("/var/lib/kubelet/pki/kubelet-client-current.pem")
+# Seconds since the epoch: the agent renews what was issued before.
+NODE_RENEWAL_FILE = PurePosixPath("/var/lib/kubelet/pki/renew-issued-before")
+NODE_KUBECONFIG = KUBERNETES_DIR / "kubelet.conf"
+BOOTSTRAP_KUBECONFIG = KUBERNETES_DIR / "bootstrap-kubelet.conf"
 
 SERVICE_ACCOUNT_KEY = PKI_DIR / "sa.key"
 SERVICE_ACCOUNT_PUBLIC_KEY = PKI_DIR / "sa.pub"
@@ -187,22 +196,19 @@ def _pod_kubeconfig_leaf(name: str, common_name: str) -> LeafSpec:
     return replace(leaf, kubeconfig=KUBERNETES_DIR / name / f"{name}.conf")
 
 
+def node_client(host: Host) -> LeafSpec:
+    """The client certificate of the agent on ``host``."""
+    name, groups = f"system:node:{host.name}", ("system:nodes",)
+    return LeafSpec(NODE_CLIENT, "ca", name, None, organizations=groups, combined=NODE_CLIENT_FILE)
+
+
 def leaves(cluster: Cluster, host: Host) -> tuple[LeafSpec, ...]:
-    """Every leaf certificate that ``host`` must have."""
-    node = [
-        LeafSpec(
-            "kubelet-server",
-            "ca",
-            f"system:node:{host.name}",
-            PKI_DIR / "kubelet",
-            organizations=("system:nodes",),
-            server=True,
-            client=False,
-            hosts=(host.name, host.address),
-        ),
-        _kubeconfig_leaf("kubelet", f"system:node:{host.name}", "system:nodes"),
-    ]
-    return tuple(node + (_control_plane_leaves(cluster, host) if host.control_plane else []))
+    """Every leaf certificate that is issued to ``host`` through its operator.
+
+    That is nothing for workers: their agents ask the cluster, the first time by a bootstrap token. A control plane
+    comes up before there is a cluster to ask, so its agent's first certificate is among these.
+    """
+    return (node_client(host), *_control_plane_leaves(cluster, host)) if host.control_plane else ()
 
 
 def servers(cluster: Cluster, host: Host, leaf: LeafSpec | None = None) -> tuple[str, ...]:

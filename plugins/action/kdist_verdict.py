@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,8 @@ class ActionModule(ActionBase):
     """``kdist_verdict: {observed: NAME}``: NAME is the variable that holds every host's observation.
 
     Returns ``cluster``, ``hosts``, ``bundle``, ``manifest`` (the bundle's, as hosts of the images' release see it),
-    ``manifests`` (the same for each host's release), ``authority_holder`` and ``with_etcd_data`` for templates.
+    ``manifests`` (the same for each host's release), ``first``, ``authority_holder`` and
+    ``with_etcd_data`` for templates.
     """
 
     _requires_connection = False
@@ -34,8 +36,9 @@ class ActionModule(ActionBase):
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         result: dict[str, Any] = super().run(tmp, task_vars)
         variables = task_vars or {}
-        hostvars = self._hostvars(variables)
-        cluster, problems = spec.read(hostvars, variables["groups"])
+        groups = _present(variables["groups"], self._task.args.get("absent") or ())
+        hostvars = self._hostvars(variables["hostvars"], groups)
+        cluster, problems = spec.read(hostvars, groups)
         directory = self._bundle_directory(hostvars)
         taken = intake.take(directory, self._setting(hostvars, "bundle_key"), _inventory(variables))
         if cluster:
@@ -64,7 +67,11 @@ class ActionModule(ActionBase):
         facts["hosts"] = {
             n: h | {"joins_etcd": n in joining, "suite": suites.get(n)} for n, h in facts["hosts"].items()
         }
-        facts |= {"authority_holder": verdict.authority_holder, "with_etcd_data": verdict.with_etcd_data}
+        facts |= {
+            "first": verdict.first,
+            "authority_holder": verdict.authority_holder,
+            "with_etcd_data": verdict.with_etcd_data,
+        }
         return result | {"changed": False, **facts}
 
     def _observed(self, cluster: spec.ClusterSpec, variables: dict[str, Any]) -> dict[str, Any]:
@@ -105,13 +112,12 @@ class ActionModule(ActionBase):
         key = spec.PREFIX + name
         return next((str(v[key]) for v in hostvars.values() if v.get(key)), None)
 
-    def _hostvars(self, variables: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    def _hostvars(self, everyone: Any, groups: Mapping[str, list[str]]) -> dict[str, dict[str, Any]]:
         """What concerns kdist of every host's variables, templates resolved."""
-        groups = variables["groups"]
         names = [n for g in (spec.CONTROL_PLANE_GROUP, spec.NODE_GROUP) for n in groups.get(g, [])]
         found = {}
         for name in dict.fromkeys(names):
-            mine = variables["hostvars"][name]
+            mine = everyone[name]
             keys = [key for key in mine if key.startswith(spec.PREFIX)] + ["ansible_host"]
             found[name] = {key: mine[key] for key in keys if key in mine}
         return found
@@ -121,6 +127,11 @@ def _inventory(variables: dict[str, Any]) -> Path | None:
     """The directory of the inventory; None when it is given on the command line."""
     directory = variables.get("inventory_dir")
     return Path(directory) if directory else None
+
+
+def _present(groups: Mapping[str, list[str]], absent: Collection[str]) -> dict[str, list[str]]:
+    """The groups without hosts that have just been removed from the cluster and are in the inventory still."""
+    return {group: [name for name in names if name not in absent] for group, names in groups.items()}
 
 
 def _facts(cluster: spec.ClusterSpec) -> dict[str, Any]:
@@ -137,6 +148,7 @@ def _facts(cluster: spec.ClusterSpec) -> dict[str, Any]:
         "runtime_config": spec.pairs(cluster.settings.runtime_config),
         "dns_address": cluster.dns_address,
         "api_servers": [f"https://{host.address}:{port}" for host in cluster.control_planes],
+        "vip_url": f"https://{cluster.settings.api_vip}:{port}" if cluster.settings.api_vip else "",
         "control_plane_addresses": {host.name: host.address for host in cluster.control_planes},
         "control_planes": [{"name": host.name, "address": host.address} for host in cluster.control_planes],
     }

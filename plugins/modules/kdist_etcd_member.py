@@ -10,7 +10,10 @@ description:
   - C(joined) runs before etcd is started. Where no control plane has data, it tells how all form the cluster; where
     there is one, it adds this host as a learner, ends a membership whose data is gone, and sets data aside whose
     membership has ended.
-  - C(promoted) runs after etcd was started. It waits until the learner has caught up and gives it its vote.
+  - C(joined) refuses while another member does not answer, because a further one would leave no host to lose, and ends
+    memberships of learners that never made it.
+  - C(promoted) runs after etcd was started. It waits until the learner has caught up and gives it its vote. The action
+    plug-in of the same name shows how far it is.
   - Neither does anything on a host that is a member.
   - Needs the release, etcdctl and the certificates on the host.
 options:
@@ -67,6 +70,10 @@ initial_cluster:
   description: For C(joined), the value of --initial-cluster.
   returned: state is joined
   type: str
+left_behind:
+  description: For C(joined), learners whose membership was ended.
+  returned: state is joined
+  type: list
 initial_cluster_state:
   description: For C(joined), new or existing.
   returned: state is joined
@@ -116,6 +123,37 @@ def known_members(others, pki):
         return etcd, None
 
 
+def silent(members):
+    """Ids of the members that do not answer."""
+    from kdist.lifecycle.etcd.etcdctl import Etcdctl, EtcdctlError
+
+    found = []
+    for member in members or ():
+        try:
+            Etcdctl([client_url(member)]).run("endpoint", "status", timeout=3)
+        except EtcdctlError:
+            found.append(member.id)
+    return found
+
+
+def client_url(member):
+    return member.peer_urls[0].replace(":2380", ":2379")
+
+
+def behind(member, members):
+    """How far a learner's log is, and how far the longest is; None while one of them does not answer."""
+    from kdist.lifecycle.etcd.etcdctl import Etcdctl, EtcdctlError
+
+    try:
+        reached = {
+            m.id: Etcdctl([client_url(m)]).run("endpoint", "status", timeout=3)[0]["Status"]["raftIndex"]
+            for m in members
+        }
+    except EtcdctlError:
+        return None
+    return {"learner": reached[member.id], "longest": max(reached.values())}
+
+
 def authority(path):
     """What tells one bundle of authorities from another: etcd reads it when it starts, so a change restarts it."""
     return hashlib.sha256(path.read_bytes()).hexdigest() if path.exists() else ""
@@ -142,10 +180,11 @@ def join(module):
         has_data=data.exists(),
         members=members,
         others_with_data=[n for n in params["with_data"] if n != name],
+        silent=[] if data.exists() else silent(members),
     )
     if plan.step in (Step.ADD, Step.REPLACE, Step.SET_ASIDE) and not module.check_mode:
-        if plan.old is not None:
-            etcd.remove(plan.old)
+        for member in (*plan.left_behind, *([plan.old] if plan.old else [])):
+            etcd.remove(member)
         if plan.step is Step.SET_ASIDE:
             set_aside(data)
         etcd.add_learner(name, etcd_members.peer_url(address))
@@ -153,11 +192,12 @@ def join(module):
     if plan.step is Step.KEEP:
         initial = born_with(Path(params["manifest"])) or initial
     elif plan.step is not Step.FORM:
-        known = [m for m in members if plan.old is None or m.id != plan.old.id]
+        known = [m for m in members if m != plan.old and m not in plan.left_behind]
         initial = (etcd_members.joined(known, name, address), "existing")
     return {
         "changed": plan.step in (Step.ADD, Step.REPLACE, Step.SET_ASIDE),
         "step": plan.step.value,
+        "left_behind": [m.name or m.peer_urls[0] for m in plan.left_behind],
         "authority": authority(PKI / "ca.crt"),
         "initial_cluster": initial[0],
         "initial_cluster_state": initial[1],
@@ -172,22 +212,26 @@ def promote(module):
     others = [a for n, a in params["control_planes"].items() if n != params["name"]]
     if not others:
         return {"changed": False, "waited": 0.0}
-    etcd, started, told = Etcdctl(client_urls(others)), time.monotonic(), ""
+    etcd, started, told, progress = Etcdctl(client_urls(others)), time.monotonic(), "", None
     while (waited := time.monotonic() - started) < params["timeout"]:
         try:
-            mine = next((m for m in etcd.members() if m.name == params["name"]), None)
+            members = etcd.members()
+            mine = next((m for m in members if m.name == params["name"]), None)
             if mine is not None and not mine.learner:
                 return {"changed": bool(told), "waited": waited}
             told = "it has not started yet: see `journalctl -u kdist-agent` and /var/log/pods there"
             if mine is not None:
                 told = "it has not caught up yet"
+                progress = behind(mine, members)
                 etcd.promote(mine)
         except EtcdctlError as error:
             told = str(error)
         time.sleep(0.5)
     module.fail_json(
         msg=f"etcd of {params['name']} did not become a voting member within {params['timeout']} s: {told}. "
-        "The cluster works without it; run the playbook again to go on."
+        "The cluster works without it; run the playbook again to go on.",
+        reason=told,
+        progress=progress,
     )
     return {}
 
@@ -209,7 +253,7 @@ def main() -> None:
     try:
         use_release()
         from kdist.lifecycle.etcd.etcdctl import EtcdctlError
-        from kdist.lifecycle.etcd.members import NoQuorum
+        from kdist.lifecycle.etcd.members import Degraded, NoQuorum
     except (FileNotFoundError, ImportError) as error:
         if module.check_mode:  # an empty host: all of it is still to come
             joins = module.params["state"] == "joined" and bool(module.params["with_data"])
@@ -220,7 +264,7 @@ def main() -> None:
         module.exit_json(changed=False, waited=0.0)
     try:
         module.exit_json(**(join if module.params["state"] == "joined" else promote)(module))
-    except (EtcdctlError, NoQuorum) as error:
+    except (Degraded, EtcdctlError, NoQuorum) as error:
         module.fail_json(msg=f"{module.params['name']}: {error}")
 
 

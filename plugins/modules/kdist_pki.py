@@ -8,14 +8,16 @@ module: kdist_pki
 short_description: Make, request, sign and install certificates
 description:
   - C(secrets) makes what control planes share where it is missing (authorities, service-account pair) and returns it.
-  - C(request) returns signing requests for the certificates of this host that are missing or do not serve any more.
-  - C(sign) signs the requests of one or many hosts; only on a host with the authorities.
+  - C(discovered) learns the cluster's authority from its API servers, on a host that knows a bootstrap token.
+  - C(request) returns signing requests for the certificates of this host that are missing or do not serve any more,
+    and for a worker whether it has to join by a bootstrap token.
+  - C(sign) signs the requests of one or many hosts; only on a host with the authorities. It makes the token, too.
   - C(installed) puts authorities, signed certificates and kubeconfigs in place.
   - Needs the release installed on the host.
 options:
   state:
-    description: Which of the four steps.
-    choices: [secrets, request, sign, installed]
+    description: Which of the five steps.
+    choices: [secrets, discovered, request, sign, installed]
     type: str
     required: true
   cluster:
@@ -54,6 +56,17 @@ options:
     description: For C(installed), certificates by name.
     type: dict
     default: {}
+  joining:
+    description: For C(sign), names of the hosts that need a bootstrap token.
+    type: list
+    elements: str
+    default: []
+  token:
+    description: A bootstrap token; for C(discovered), and for C(installed) on a worker that joins.
+    type: str
+  ca_hash:
+    description: For C(discovered), the hash of the authority's public key, C(sha256:) and hexadecimal digits.
+    type: str
 author: [kdist]
 """
 EXAMPLES = r"""
@@ -74,6 +87,14 @@ reasons:
   description: Why each is needed.
   returned: state is request
   type: dict
+joins:
+  description: For C(request) on a worker, why it needs a bootstrap token; empty when it has its certificate.
+  returned: state is request
+  type: str
+token:
+  description: For C(sign), the bootstrap token when a host joins. It works once the cluster knows it.
+  returned: state is sign
+  type: str
 """
 
 import datetime
@@ -141,6 +162,17 @@ def operators(module, files):
     return given
 
 
+def discover(module, files, cluster, hosts):
+    from kdist.lifecycle.join import discovery
+    from kdist.pki import plan
+
+    host = hosts[module.params["name"]]
+    authority = discovery.discover(
+        plan.servers(cluster, host), module.params["token"], module.params["ca_hash"]
+    )
+    return {"changed": False, "authorities": {"ca": authority.decode()}}
+
+
 def make_requests(module, files, cluster, hosts):
     from kdist.pki import plan
 
@@ -148,37 +180,52 @@ def make_requests(module, files, cluster, hosts):
     host = hosts[module.params["name"]]
     if not authorities:  # check mode on an empty host: everything is still to be issued
         wanted = {leaf.name: "missing" for leaf in plan.leaves(cluster, host)}
-        return {"changed": True, "requests": PENDING, "reasons": wanted}
+        return {
+            "changed": True,
+            "requests": PENDING if wanted else {},
+            "reasons": wanted,
+            "joins": "" if wanted else "missing",
+        }
+    joins = "" if host.control_plane else files.joins(host, authorities["ca"]) or ""
     moment = datetime.datetime.fromtimestamp(module.params["renew_issued_before"], datetime.UTC)
     wanted = files.requests(cluster, host, authorities, dry_run=module.check_mode, renew_issued_before=moment)
+    if module.params["renew_issued_before"] and not module.check_mode:
+        files.ask_agent(moment)
     return {
-        "changed": bool(wanted),
+        "changed": bool(wanted or joins),
+        "joins": joins,
         "requests": {name: want.request.decode() for name, want in wanted.items()},
         "reasons": {name: want.reason for name, want in wanted.items()},
     }
 
 
 def sign(module, files, cluster, hosts):
+    from kdist.lifecycle.join import tokens
     from kdist.pki.files import sign_all
 
-    if module.check_mode and any(asked == PENDING for asked in module.params["requests"].values()):
-        return {"changed": True, "signed": {}}
+    pending = any(asked == PENDING for asked in module.params["requests"].values())
+    if module.check_mode and (pending or module.params["joining"]):
+        return {"changed": True, "signed": {}, "token": ""}
     pairs = files.secrets().authorities
     signed = {
         name: {k: v.decode() for k, v in sign_all(cluster, hosts[name], certificates(asked), pairs).items()}
         for name, asked in module.params["requests"].items()
         if asked
     }
-    return {"changed": bool(signed), "signed": signed}
+    token = tokens.generate() if module.params["joining"] else ""
+    return {"changed": bool(signed or token), "signed": signed, "token": token}
 
 
 def install(module, files, cluster, hosts):
     if module.check_mode:
-        return {"changed": bool(module.params["signed"]), "installed": sorted(module.params["signed"])}
+        changed = bool(module.params["signed"]) or module.params["token"] is not None
+        return {"changed": changed, "installed": sorted(module.params["signed"])}
     secrets = secrets_in(module.params["secrets"]) if module.params["secrets"] else None
     authorities = certificates(module.params["authorities"])
     signed = certificates(module.params["signed"])
-    done = files.install(cluster, hosts[module.params["name"]], signed, authorities, secrets)
+    done = files.install(
+        cluster, hosts[module.params["name"]], signed, authorities, secrets, module.params["token"] or None
+    )
     return {"changed": bool(done), "installed": done}
 
 
@@ -187,7 +234,7 @@ def main() -> None:
         argument_spec={
             "state": {
                 "type": "str",
-                "choices": ["secrets", "request", "sign", "installed"],
+                "choices": ["secrets", "discovered", "request", "sign", "installed"],
                 "required": True,
             },
             "cluster": {"type": "dict", "required": True},
@@ -199,19 +246,36 @@ def main() -> None:
             "secrets": {"type": "dict", "no_log": True},
             "requests": {"type": "dict", "default": {}},
             "signed": {"type": "dict", "default": {}},
+            "joining": {"type": "list", "elements": "str", "default": []},
+            "token": {"type": "str", "no_log": True},
+            "ca_hash": {"type": "str"},
         },
         supports_check_mode=True,
     )
-    steps = {"secrets": make_secrets, "request": make_requests, "sign": sign, "installed": install}
+    steps = {
+        "secrets": make_secrets,
+        "discovered": discover,
+        "request": make_requests,
+        "sign": sign,
+        "installed": install,
+    }
     try:
         use_release()
+        from kdist.lifecycle.join.discovery import NotTrusted
         from kdist.pki import plan
         from kdist.pki.files import HostFiles
         from kdist.pki.issue import RequestRefused
     except (FileNotFoundError, ImportError) as error:
         if module.check_mode:  # an empty host: all of it is still to come
             module.exit_json(
-                changed=True, requests=PENDING, reasons={}, authorities={}, secrets=None, signed={}
+                changed=True,
+                requests=PENDING,
+                reasons={},
+                joins="",
+                authorities={},
+                secrets=None,
+                signed={},
+                token="",
             )
         module.fail_json(msg=str(error))
     given = dict(module.params["cluster"])
@@ -224,7 +288,7 @@ def main() -> None:
     }
     try:
         module.exit_json(**steps[module.params["state"]](module, HostFiles(), cluster, hosts))
-    except (RequestRefused, OSError, ValueError) as error:
+    except (NotTrusted, RequestRefused, OSError, ValueError) as error:
         module.fail_json(msg=str(error))
 
 

@@ -14,9 +14,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 NAME, SUBNET = "site", "10.76.0.0/24"
+HA, HA_SUBNET, VIP = "ha", "10.75.0.0/24", "10.75.0.100"
+CONTROL_PLANES = ("cp1", "cp2", "cp3")
+FIRST = {"cp1", "w1"}
 CONTROL_PLANE, WORKERS = "10.76.0.11", ("10.76.0.12", "10.76.0.13")
 
 
@@ -138,3 +142,51 @@ def namespace(cluster: Cluster, request: pytest.FixtureRequest) -> Iterator[str]
     cluster.kubectl("create", "namespace", name)
     yield name
     cluster.kubectl("delete", "namespace", name, "--wait=false")
+
+
+def only(inventory: dict[str, Any], hosts: set[str]) -> dict[str, Any]:
+    """The inventory of some of the hosts."""
+    everything = inventory["all"]
+    children = {
+        group: {**content, "hosts": {h: v for h, v in content["hosts"].items() if h in hosts}}
+        if "hosts" in content
+        else content
+        for group, content in everything["children"].items()
+    }
+    kept = {h: v for h, v in everything["hosts"].items() if h in hosts}
+    return {"all": {**everything, "hosts": kept, "children": children}}
+
+
+def write(inventory: Path, content: dict[str, Any]) -> None:
+    (inventory / "hosts.yml").write_text(yaml.safe_dump(content))
+
+
+@pytest.fixture(scope="session")
+def grown() -> Iterator[Cluster]:
+    """A cluster of one control plane and one worker to which two control planes were added; host w2 is bare."""
+    inventory = ROOT / "inventory" / "lab-ha"
+    hosts = inventory / "hosts.yml"
+    run(["kdist", "bundle", "build"], timeout=900)
+    run(["kdist", "lab", "down", "--name", HA])
+    size = ["--hosts", "5", "--control-planes", "3", "--subnet", HA_SUBNET]
+    run(["kdist", "lab", "up", "--name", HA, *size, "--inventory", str(hosts)], timeout=400)
+    whole = yaml.safe_load(hosts.read_text())
+    whole["all"]["vars"] |= {"kdist_api_vip": VIP, "kdist_pod_cidr": "10.128.0.0/10"}
+    cluster = Cluster(inventory, HA)
+    write(inventory, only(whole, FIRST))
+    cluster.playbook("site.yml", timeout=600)
+    write(inventory, only(whole, {*FIRST, *CONTROL_PLANES}))
+    cluster.playbook("site.yml", timeout=600)
+    (inventory / "every-host.txt").write_text(yaml.safe_dump(whole))
+    yield cluster
+    if not os.environ.get("KEEP_LAB"):
+        run(["kdist", "lab", "down", "--name", HA])
+        shutil.rmtree(inventory, ignore_errors=True)
+
+
+def members(cluster: Cluster, host: str) -> dict[str, bool]:
+    """Name of every etcd member to whether it may vote, as a control plane tells it."""
+    pki = "--cacert=ca.crt --cert=healthcheck-client.crt --key=healthcheck-client.key"
+    command = f"cd /etc/kubernetes/pki/etcd && ETCDCTL_API=3 etcdctl {pki} --write-out=json member list"
+    listed = json.loads(cluster.ssh(host, command))["members"]
+    return {member["name"]: not member.get("isLearner", False) for member in listed}

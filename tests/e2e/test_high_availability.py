@@ -2,70 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import os
-import shutil
 import time
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
 
-import pytest
 import yaml
 
-from tests.e2e.conftest import ROOT, Cluster, changes, eventually, run
+from tests.e2e.conftest import CONTROL_PLANES, VIP, Cluster, changes, eventually, members
 
-NAME, SUBNET, VIP = "ha", "10.75.0.0/24", "10.75.0.100"
-CONTROL_PLANES = ("cp1", "cp2", "cp3")
 HOSTS = {*CONTROL_PLANES, "w1"}
-FIRST = {"cp1", "w1"}
-
-
-def only(inventory: dict[str, Any], hosts: set[str]) -> dict[str, Any]:
-    """The inventory of some of the hosts."""
-    everything = inventory["all"]
-    children = {
-        group: {**content, "hosts": {h: v for h, v in content["hosts"].items() if h in hosts}}
-        if "hosts" in content
-        else content
-        for group, content in everything["children"].items()
-    }
-    kept = {h: v for h, v in everything["hosts"].items() if h in hosts}
-    return {"all": {**everything, "hosts": kept, "children": children}}
-
-
-def write(inventory: Path, content: dict[str, Any]) -> None:
-    (inventory / "hosts.yml").write_text(yaml.safe_dump(content))
-
-
-@pytest.fixture(scope="module")
-def grown() -> Iterator[Cluster]:
-    """A cluster of one control plane and one worker to which two control planes were added."""
-    inventory = ROOT / "inventory" / "lab-ha"
-    hosts = inventory / "hosts.yml"
-    run(["kdist", "bundle", "build"], timeout=900)
-    run(["kdist", "lab", "down", "--name", NAME])
-    size = ["--hosts", "4", "--control-planes", "3", "--subnet", SUBNET]
-    run(["kdist", "lab", "up", "--name", NAME, *size, "--inventory", str(hosts)], timeout=400)
-    whole = yaml.safe_load(hosts.read_text())
-    whole["all"]["vars"]["kdist_api_vip"] = VIP
-    cluster = Cluster(inventory, NAME)
-    write(inventory, only(whole, FIRST))
-    cluster.playbook("site.yml", timeout=600)
-    write(inventory, whole)
-    cluster.playbook("site.yml", timeout=600)
-    yield cluster
-    if not os.environ.get("KEEP_LAB"):
-        run(["kdist", "lab", "down", "--name", NAME])
-        shutil.rmtree(inventory, ignore_errors=True)
-
-
-def members(cluster: Cluster, host: str) -> dict[str, bool]:
-    """Name of every etcd member to whether it may vote, as a control plane tells it."""
-    pki = "--cacert=ca.crt --cert=healthcheck-client.crt --key=healthcheck-client.key"
-    command = f"cd /etc/kubernetes/pki/etcd && ETCDCTL_API=3 etcdctl {pki} --write-out=json member list"
-    listed = json.loads(cluster.ssh(host, command))["members"]
-    return {member["name"]: not member.get("isLearner", False) for member in listed}
 
 
 def holder(cluster: Cluster) -> str:

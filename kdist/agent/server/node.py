@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import ssl
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path, PurePosixPath
 
@@ -16,21 +17,24 @@ from kdist.telemetry import log
 _log = log.get(__name__)
 
 
+def tls_context(certificate: Path, key: Path, client_ca: Path | None) -> ssl.SSLContext:
+    """The TLS of the node's port. ValueError for files that cannot be used."""
+    try:
+        return app.tls_context(certificate, key, client_ca)
+    except OSError as error:  # ssl.SSLError among them
+        raise ValueError(f"the serving certificate or the client CA cannot be used: {error}") from error
+
+
 @contextlib.asynccontextmanager
 async def serving(
     settings: AgentSettings,
     runtime: Runtime,
     reviews: Reviews,
+    tls: ssl.SSLContext,
     *,
-    addresses: tuple[str, ...],
     healthy: Callable[[], str | None] = lambda: None,
 ) -> AsyncIterator[None]:
-    """Serve while the block runs. ValueError for certificates that cannot be used; OSError for a taken port."""
-    certificate, key = serving_certificate(settings, addresses)
-    try:
-        tls = app.tls_context(certificate, key, settings.client_ca_file)
-    except OSError as error:  # ssl.SSLError among them
-        raise ValueError(f"the serving certificate or the client CA cannot be used: {error}") from error
+    """Serve while the block runs. OSError for a taken port."""
     shown = {k: str(v) for k, v in dataclasses.asdict(settings).items()}
     async with app.serve(
         runtime,

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import base64
 import binascii
-import hashlib
-import hmac
-import json
 import re
 from dataclasses import dataclass
 from datetime import datetime
 
 from kdist.api import meta
 from kdist.api.meta import Obj
+from kdist.pki import jws
 
 TYPE = "bootstrap.kubernetes.io/token"
 _PREFIX = "bootstrap-token-"
@@ -55,11 +53,5 @@ def read(secret: Obj) -> Token | None:
 
 
 def sign(content: str, token: Token) -> str:
-    """A detached JWS (RFC 7515, appendix F) of the content, as joining hosts recompute it."""
-    header = _unpadded(json.dumps({"alg": "HS256", "kid": token.id}, separators=(",", ":")).encode())
-    signed = f"{header}.{_unpadded(content.encode())}".encode()
-    return f"{header}..{_unpadded(hmac.digest(token.secret.encode(), signed, hashlib.sha256))}"
-
-
-def _unpadded(data: bytes) -> str:
-    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
+    """The signature of the content by which a joining host believes it."""
+    return jws.detached(content, token.id, token.secret)

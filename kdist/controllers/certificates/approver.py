@@ -78,11 +78,8 @@ class CertificateApprover(Controller):
         return bool(review["status"].get("allowed"))
 
     async def _approve(self, csr: Obj, message: str) -> None:
-        status = csr.get("status") or {}
-        approved = {"type": "Approved", "status": "True", "reason": "AutoApproved", "message": message}
-        conditions = [*(status.get("conditions") or ()), approved]
-        changed = {**csr, "status": {**status, "conditions": conditions}}
         try:
+            changed = requests.approved(csr, message)
             await self.client.update(CERTIFICATE_SIGNING_REQUESTS, changed, subresource="approval")
         except (Conflict, NotFound):
             return  # the watch tells what is there now

@@ -48,6 +48,13 @@ def is_true(csr: Obj, kind: str) -> bool:
     return found is not None and found.get("status") in ("", None, "True")
 
 
+def approved(csr: Obj, message: str) -> Obj:
+    """The request as it is approved by a controller."""
+    status = csr.get("status") or {}
+    condition = {"type": "Approved", "status": "True", "reason": "AutoApproved", "message": message}
+    return {**csr, "status": {**status, "conditions": [*(status.get("conditions") or ()), condition]}}
+
+
 def common_name(request: x509.CertificateSigningRequest) -> str:
     """The subject's common name, or the empty string."""
     names = request.subject.get_attributes_for_oid(NameOID.COMMON_NAME)

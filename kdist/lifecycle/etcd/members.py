@@ -94,14 +94,22 @@ class Step(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """``old`` is the membership that ends, for REPLACE."""
+    """``old`` is the membership that ends, for REPLACE; ``left_behind`` are learners whose hosts died as they joined.
+
+    Those have no vote and stand in the way of every other one: their membership ends, and their hosts may join anew.
+    """
 
     step: Step
     old: Member | None = None
+    left_behind: tuple[Member, ...] = ()
 
 
 class NoQuorum(Exception):
     """There is data, but nobody who could let this host in; the text says what to do."""
+
+
+class Degraded(Exception):
+    """A member is down, so that another one must not be added; the text says what to do."""
 
 
 def peer_url(address: str) -> str:
@@ -116,10 +124,12 @@ def plan(
     has_data: bool,
     members: Iterable[Member] | None,
     others_with_data: Collection[str],
+    silent: Collection[int] = (),
 ) -> Plan:
     """What host ``name`` does. ``members``: as the other control planes list them, None when none of them answers.
 
-    ``others_with_data``: names of other control planes that hold etcd data. Raises NoQuorum.
+    ``others_with_data``: names of other control planes that hold etcd data. ``silent``: ids of members that do not
+    answer. Raises NoQuorum and Degraded.
     """
     if members is None:
         if has_data:
@@ -131,11 +141,24 @@ def plan(
             )
         return Plan(Step.FORM)
     mine = next((m for m in members if peer_url(address) in m.peer_urls or m.name == name), None)
-    if mine is None:
-        return Plan(Step.SET_ASIDE if has_data else Step.ADD)
-    if has_data:
+    if mine is not None and has_data:
         return Plan(Step.KEEP)
-    return Plan(Step.REPLACE, mine) if mine.name else Plan(Step.START)
+    left_behind = tuple(m for m in members if m.learner and m is not mine)
+    _check(name, [m for m in members if not m.learner and m is not mine], silent)
+    if mine is None:
+        return Plan(Step.SET_ASIDE if has_data else Step.ADD, None, left_behind)
+    return Plan(Step.REPLACE if mine.name else Step.START, mine if mine.name else None, left_behind)
+
+
+def _check(name: str, voters: Collection[Member], silent: Collection[int]) -> None:
+    """One more voter raises the majority: with one of the others down, the next loss would stop the cluster."""
+    down = [m.name or m.peer_urls[0] for m in voters if m.id in silent]
+    if down:
+        who = ", ".join(down)
+        raise Degraded(
+            f"etcd of {who} does not answer, and {name} would be member {len(voters) + 1} of a cluster that can lose "
+            f"nobody any more. Start {who}, or take it out with `kdist remove {' '.join(down)}`, then run this again"
+        )
 
 
 def initial_cluster(peers: Mapping[str, str]) -> str:

@@ -91,6 +91,10 @@ class Site:
         """Control-plane hosts in inventory order."""
         return [host.name for host in self.spec.control_planes]
 
+    def address(self, name: str) -> str:
+        """The address of a host's node."""
+        return next(host.address for host in self.spec.hosts if host.name == name)
+
     def reach(self, name: str) -> Reach:
         """How to get to a host."""
         return Reach.from_variables(name, self.variables[name])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
 from typing import Any
 
 import pytest
@@ -14,10 +15,12 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from kdist.config.controller_manager import ControllerManagerSettings
 from kdist.controllers.certificates import request as requests
+from kdist.controllers.certificates import serving
 from kdist.controllers.certificates.approver import permissions
 from kdist.controllers.certificates.authority import Authority, CannotSign, key_usages, life_of
 from kdist.controllers.certificates.cleaner import due
 from kdist.controllers.certificates.signer import files
+from kdist.lifecycle.join import trust
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 CLIENT = ["digital signature", "client auth"]
@@ -210,3 +213,50 @@ def test_signers_take_the_common_files_or_their_own(tmp_path: Any) -> None:
     lame = ControllerManagerSettings(kubeconfig=tmp_path, cluster_signing_cert_file=ca)
     with pytest.raises(ValueError, match="must be given together"):
         files(lame)
+
+
+def node(name: str, *addresses: str) -> dict[str, Any]:
+    return {"metadata": {"name": name}, "status": {"addresses": [{"address": a} for a in (name, *addresses)]}}
+
+
+def serving_fault(*names: str, subject: str = "system:node:w1", taken: frozenset[str] = frozenset()) -> str:
+    alternative = tuple(x509.IPAddress(ip_address(n)) if n[0].isdigit() else x509.DNSName(n) for n in names)
+    parsed = x509.load_pem_x509_csr(pem(subject, "system:nodes", alternative))
+    return serving.fault(parsed, SERVING, node("w1", "10.0.0.9"), taken)
+
+
+def test_a_node_gets_a_serving_certificate_for_its_own_name_and_addresses() -> None:
+    assert serving_fault("w1", "10.0.0.9") == ""
+
+
+def test_a_node_gets_none_for_what_is_not_its_own() -> None:
+    assert serving_fault("w1", "10.0.0.10") == "10.0.0.10 is no address of node w1"
+    assert serving_fault("kubernetes.default") == "kubernetes.default is no address of node w1"
+    assert serving_fault("w1", subject="system:node:w2") == "its subject is system:node:w2, and w1 asks"
+    assert serving_fault() == "DNS or IP subjectAltName is required"
+
+
+def test_a_node_gets_none_for_an_address_that_somebody_else_has_too() -> None:
+    told = "10.0.0.9 belongs to another node, to a Service or to the API servers"
+    assert serving_fault("w1", "10.0.0.9", taken=frozenset({"10.0.0.9"})) == told
+
+
+def test_addresses_of_other_nodes_services_and_the_virtual_one_are_taken() -> None:
+    service = {
+        "spec": {"clusterIPs": ["10.96.0.1"], "externalIPs": ["192.0.2.7"]},
+        "status": {"loadBalancer": {"ingress": [{"ip": "192.0.2.8"}]}},
+    }
+    info = trust.cluster_info(b"ca", ["https://10.0.0.1:6443"], "https://10.0.0.100:6443")
+    found = serving.taken("w1", [node("w1", "10.0.0.9"), node("cp1", "10.0.0.1")], [service], info)
+    assert found == {"cp1", "10.0.0.1", "10.96.0.1", "192.0.2.7", "192.0.2.8", "10.0.0.100"}
+    assert serving.taken("w1", [], [], None) == frozenset()
+
+
+def test_a_serving_certificate_is_approved_for_nodes_only() -> None:
+    request = pem("system:node:w1", "system:nodes", (x509.DNSName("w1"),))
+    asked = csr(requests.KUBELET_SERVING, SERVING, request, "system:node:w1")
+    assert serving.node_of(asked) is None, "a user of that name outside system:nodes is no node"
+    asked["spec"]["groups"] = ["system:nodes", "system:authenticated"]
+    assert serving.node_of(asked) == "w1"
+    asked["spec"]["username"] = "kubernetes-admin"
+    assert serving.node_of(asked) is None

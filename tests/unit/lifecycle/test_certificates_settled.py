@@ -16,7 +16,9 @@ from kdist.pki.rotation import Exchange, Phase
 CLUSTER = plan.Cluster("test", "10.96.0.0/16", "cluster.local", ("10.0.0.1",))
 HOST = plan.Host("cp1", "10.0.0.1", control_plane=True)
 PKI = "etc/kubernetes/pki"
-SERVED = {6443: "apiserver.crt", 2379: "etcd/server.crt", 2380: "etcd/peer.crt", 10250: "kubelet.crt"}
+# The agent's port shows what the agent was issued; here its other certificate, which is where provision puts it.
+AGENT = "../../../var/lib/kubelet/pki/kubelet-client-current.pem"
+SERVED = {6443: "apiserver.crt", 2379: "etcd/server.crt", 2380: "etcd/peer.crt", 10250: AGENT}
 
 
 class Machine:

@@ -23,9 +23,8 @@ def test_api_server_answers_to_every_name_clients_use() -> None:
     assert {"kubernetes.default.svc.cluster.local", "10.96.0.1", "10.0.0.1", "127.0.0.1", "cp1"} <= set(hosts)
 
 
-def test_worker_gets_node_identity_only() -> None:
-    names = {found.name for found in plan.leaves(CLUSTER, WORKER)}
-    assert names == {"kubelet-server", "kubelet"}
+def test_a_worker_asks_the_cluster_for_its_certificates_and_trusts_one_authority() -> None:
+    assert plan.leaves(CLUSTER, WORKER) == ()
     assert [a.name for a in plan.trusted_authorities(WORKER)] == ["ca"]
 
 
@@ -75,10 +74,10 @@ def test_lost_authority_key_is_reported_not_replaced(tmp_path: Path) -> None:
 
 
 def test_interrupted_request_goes_on_with_the_same_key(tmp_path: Path) -> None:
-    authority = issue.create_authority(plan.CLUSTER_CA)
+    authorities = {a.name: issue.create_authority(a).certificate for a in plan.AUTHORITIES}
     host = files.HostFiles(tmp_path)
-    first = host.requests(CLUSTER, WORKER, {"ca": authority.certificate})
-    again = host.requests(CLUSTER, WORKER, {"ca": authority.certificate})
+    first = host.requests(CLUSTER, CONTROL_PLANE, authorities)
+    again = host.requests(CLUSTER, CONTROL_PLANE, authorities)
     keys = [x509.load_pem_x509_csr(r["kubelet"].request).public_key() for r in (first, again)]
     assert keys[0] == keys[1]
 
@@ -86,8 +85,8 @@ def test_interrupted_request_goes_on_with_the_same_key(tmp_path: Path) -> None:
 def test_host_cannot_obtain_another_identity() -> None:
     authority = issue.create_authority(plan.CLUSTER_CA)
     forged = issue.request(leaf("super-admin"), issue.new_key())
-    with pytest.raises(issue.RequestRefused, match="is not system:node:w1"):
-        issue.sign(leaf("kubelet", WORKER), forged, authority)
+    with pytest.raises(issue.RequestRefused, match="is not system:kube-scheduler"):
+        issue.sign(leaf("scheduler"), forged, authority)
     with pytest.raises(issue.RequestRefused, match="asks for 'super-admin'"):
         files.sign_all(CLUSTER, WORKER, {"super-admin": forged}, {"ca": authority})
 
@@ -97,14 +96,14 @@ def test_host_cannot_obtain_another_identity() -> None:
 )
 def test_leaf_is_renewed_before_it_expires(days: int, expected: str | None) -> None:
     authority = issue.create_authority(plan.CLUSTER_CA)
-    pair = issue.issue(leaf("kubelet", WORKER), authority)
+    pair = issue.issue(leaf("scheduler"), authority)
     then = datetime.datetime.now(datetime.UTC) + datetime.timedelta(days=days)
-    told = issue.fault(leaf("kubelet", WORKER), pair, authority.certificate, now=then)
+    told = issue.fault(leaf("scheduler"), pair, authority.certificate, now=then)
     assert (told and " ".join(told.split()[:2])) == expected
 
 
 def test_a_short_life_is_renewed_in_its_last_quarter_and_not_at_every_run() -> None:
-    authority, kubelet = issue.create_authority(plan.CLUSTER_CA), leaf("kubelet", WORKER)
+    authority, kubelet = issue.create_authority(plan.CLUSTER_CA), leaf("scheduler")
     hour = datetime.timedelta(hours=1)
     pair = issue.Pair(
         issue.sign(kubelet, issue.request(kubelet, key := issue.new_key()), authority, hour), key
@@ -115,7 +114,7 @@ def test_a_short_life_is_renewed_in_its_last_quarter_and_not_at_every_run() -> N
 
 
 def test_renewal_that_is_asked_for_renews_once() -> None:
-    authority, kubelet = issue.create_authority(plan.CLUSTER_CA), leaf("kubelet", WORKER)
+    authority, kubelet = issue.create_authority(plan.CLUSTER_CA), leaf("scheduler")
     asked = datetime.datetime.now(datetime.UTC)
     later = asked + datetime.timedelta(seconds=2)
     pair = issue.issue(kubelet, authority)
@@ -131,7 +130,7 @@ def test_renewal_that_is_asked_for_renews_once() -> None:
 
 def test_a_leaf_that_ends_with_its_authority_is_kept_to_the_end() -> None:
     authority = issue.create_authority(plan.CLUSTER_CA, datetime.timedelta(days=10))
-    kubelet = leaf("kubelet", WORKER)
+    kubelet = leaf("scheduler")
     pair = issue.issue(kubelet, authority)
     then = datetime.datetime.now(datetime.UTC) + datetime.timedelta(days=9)
     assert issue.fault(kubelet, pair, authority.certificate, now=then) is None
@@ -140,7 +139,7 @@ def test_a_leaf_that_ends_with_its_authority_is_kept_to_the_end() -> None:
 def test_an_authority_that_has_ended_signs_nothing_and_says_what_to_do() -> None:
     authority = issue.create_authority(plan.CLUSTER_CA, datetime.timedelta(seconds=-1))
     with pytest.raises(issue.RequestRefused, match="kdist pki rotate --authority ca"):
-        issue.issue(leaf("kubelet", WORKER), authority)
+        issue.issue(leaf("scheduler"), authority)
 
 
 def test_an_intermediate_goes_along_with_its_leaves() -> None:
@@ -152,8 +151,40 @@ def test_an_intermediate_goes_along_with_its_leaves() -> None:
 
 def test_certificate_of_a_former_authority_is_faulty() -> None:
     old, new = issue.create_authority(plan.CLUSTER_CA), issue.create_authority(plan.CLUSTER_CA)
-    pair = issue.issue(leaf("kubelet", WORKER), old)
-    assert (
-        issue.fault(leaf("kubelet", WORKER), pair, new.certificate)
-        == "not issued by the present authority ca"
+    pair = issue.issue(leaf("scheduler"), old)
+    assert issue.fault(leaf("scheduler"), pair, new.certificate) == "not issued by the present authority ca"
+
+
+def test_a_worker_gets_a_token_only_while_it_has_no_certificate(tmp_path: Path) -> None:
+    host, authority = files.HostFiles(tmp_path), issue.create_authority(plan.CLUSTER_CA)
+    authorities = {"ca": authority.certificate}
+    bootstrap = host.path(plan.BOOTSTRAP_KUBECONFIG)
+    assert host.joins(WORKER, authority.certificate) == "missing"
+    host.install(CLUSTER, WORKER, {}, authorities, None, "abcdef.0123456789abcdef")
+    assert "token: abcdef.0123456789abcdef" in bootstrap.read_text()
+    assert b"client-certificate: /var/lib/kubelet/pki/kubelet-client-current.pem" in (
+        host.path(plan.NODE_KUBECONFIG).read_bytes()
     )
+    bootstrap.unlink()
+    own = issue.issue(plan.node_client(WORKER), authority)
+    host.path(plan.NODE_CLIENT_FILE).parent.mkdir(parents=True)
+    host.path(plan.NODE_CLIENT_FILE).write_bytes(own.certificate + own.key)
+    assert host.joins(WORKER, authority.certificate) is None
+    assert host.install(CLUSTER, WORKER, {}, authorities, None, "abcdef.0123456789abcdef") == []
+    assert not bootstrap.exists()
+
+
+def test_an_agents_certificate_is_its_own_to_renew_until_it_has_ended() -> None:
+    authority = issue.create_authority(plan.CLUSTER_CA)
+    mine = plan.node_client(CONTROL_PLANE)
+    pair = issue.issue(mine, authority)
+    last = issue.x509.load_pem_x509_certificate(pair.certificate).not_valid_after_utc
+    assert issue.fault(mine, pair, authority.certificate, now=last - datetime.timedelta(days=1)) is None
+    assert issue.fault(mine, pair, authority.certificate, now=last + datetime.timedelta(days=1))
+
+
+def test_certificate_and_key_of_one_file_are_told_apart() -> None:
+    pair = issue.issue(plan.node_client(WORKER), issue.create_authority(plan.CLUSTER_CA))
+    assert issue.split(pair.certificate + pair.key) == pair
+    with pytest.raises(ValueError, match="does not hold a certificate and its key"):
+        issue.split(pair.certificate)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from kdist.lifecycle.etcd.members import Member, NoQuorum, Plan, Step, initial_cluster, joined, plan
+from kdist.lifecycle.etcd.members import Degraded, Member, NoQuorum, Plan, Step, initial_cluster, joined, plan
 
 CP1 = Member(1, "cp1", ("https://10.0.0.1:2380",))
 CP2 = Member(2, "cp2", ("https://10.0.0.2:2380",))
@@ -53,3 +53,37 @@ def test_the_initial_cluster_of_a_joining_host_names_who_has_started_and_itself(
         joined([CP1, unstarted], "cp2", "10.0.0.2") == "cp1=https://10.0.0.1:2380,cp2=https://10.0.0.2:2380"
     )
     assert initial_cluster({"a": "fd00::1"}) == "a=https://[fd00::1]:2380"
+
+
+CP3 = Member(3, "cp3", ("https://10.0.0.3:2380",))
+
+
+def test_nobody_is_added_while_a_member_is_down() -> None:
+    with pytest.raises(
+        Degraded, match=r"etcd of cp3 does not answer, and cp2 would be member 3 .*kdist remove cp3"
+    ):
+        plan("cp2", "10.0.0.2", has_data=False, members=[CP1, CP3], others_with_data=(), silent=[3])
+
+
+def test_a_rebuilt_host_is_not_in_its_own_way() -> None:
+    found = plan("cp2", "10.0.0.2", has_data=False, members=[CP1, CP2, CP3], others_with_data=(), silent=[2])
+    assert found == Plan(Step.REPLACE, CP2)
+
+
+def test_a_member_with_its_data_starts_whoever_is_down() -> None:
+    found = plan("cp2", "10.0.0.2", has_data=True, members=[CP1, CP2, CP3], others_with_data=(), silent=[3])
+    assert found.step is Step.KEEP
+
+
+def test_a_learner_whose_host_died_as_it_joined_makes_room() -> None:
+    never_started = Member(4, "", ("https://10.0.0.4:2380",), learner=True)
+    died = Member(5, "cp5", ("https://10.0.0.5:2380",), learner=True)
+    found = plan(
+        "cp2",
+        "10.0.0.2",
+        has_data=False,
+        members=[CP1, never_started, died],
+        others_with_data=(),
+        silent=[4, 5],
+    )
+    assert found == Plan(Step.ADD, None, (never_started, died))
