@@ -34,6 +34,7 @@ from kdist.agent.server import node as node_server
 from kdist.agent.sources.local import LocalPublisher, LogRecorder
 from kdist.agent.sources.static import StaticPods
 from kdist.agent.uplink import Uplink
+from kdist.agent.volumes import authorities
 from kdist.agent.volumes.manager import Volumes
 from kdist.agent.volumes.objects import Objects
 from kdist.api import pods as api_pods
@@ -225,6 +226,13 @@ class Agent:
         )
         group.create_task(manager.sweep(static_ready, api_ready), name="orphan sweep")
         group.create_task(rotation.run(), name="log rotation")
+        if self._settings.client_ca_file is not None:
+
+            def refresh() -> None:
+                self._objects.forget()
+                manager.refresh_all()
+
+            group.create_task(authorities.follow(self._settings.client_ca_file, refresh), name="authorities")
         keep = tiers.keep(self._host.cgroups, self._node.machine.cpus, manager.active)
         group.create_task(keep, name="cgroup tiers")
 

@@ -40,6 +40,9 @@ from kdist.telemetry import log
 _log = log.get(__name__)
 TIMEOUT = 10.0  # seconds per call
 RECONNECT_SECONDS = 0.5
+# A member is back a second or two after it was restarted; more than this, and callers should hear of it.
+PATIENCE = 5.0
+RETRY_SECONDS = 0.1
 LEASE_SHARE_SECONDS = 60  # keys that expire within the same minute share a lease
 _LOST = (UNAVAILABLE, DEADLINE_EXCEEDED, CANCELLED)
 
@@ -52,6 +55,14 @@ def _prefix_end(prefix: bytes) -> bytes:
     return b"\0"
 
 
+class _NobodyAnswers(Exception):
+    """No member took the call; ``cause`` is what the last one asked failed with."""
+
+    def __init__(self, cause: RpcError) -> None:
+        super().__init__(cause.details)
+        self.cause = cause
+
+
 class EtcdStorage:
     """A :class:`kdist.storage.interface.Storage` in an etcd cluster."""
 
@@ -62,7 +73,10 @@ class EtcdStorage:
         ca_file: Path | None = None,
         cert_file: Path | None = None,
         key_file: Path | None = None,
+        patience: float = PATIENCE,
     ) -> None:
+        """``patience``: seconds that a call waits for a member that can be reached, when nothing was sent yet."""
+        self._patience = patience
         secure = any(url.startswith("https:") for url in servers)
         context = client_context(ca_file, cert_file, key_file, protocols=["h2"]).current if secure else None
         self._servers = tuple(servers)
@@ -74,9 +88,24 @@ class EtcdStorage:
     # ----- calls
 
     async def _call(self, method: str, request: Any, *, repeatable: bool) -> Any:
-        """Ask the preferred member, then the others. Raises Unavailable, or what the error means."""
+        """Ask until somebody answers, for a few seconds: members are restarted, leaders change.
+
+        Raises Unavailable, or what the error means.
+        """
         path, _, response = wire.METHODS[method]
         message = request.SerializeToString()
+        until = time.monotonic() + self._patience
+        while True:
+            try:
+                return response.FromString(await self._ask_all(path, message, repeatable=repeatable))
+            except _NobodyAnswers as error:
+                again = repeatable or error.cause.unsent
+                if self._closed or not again or time.monotonic() + RETRY_SECONDS > until:
+                    raise Unavailable(error.cause.details) from error.cause
+            await asyncio.sleep(RETRY_SECONDS)
+
+    async def _ask_all(self, path: str, message: bytes, *, repeatable: bool) -> bytes:
+        """Ask the preferred member, then the others, once. Raises _NobodyAnswers, or what the error means."""
         last: RpcError | None = None
         for turn in range(len(self._members)):
             index = (self._preferred + turn) % len(self._members)
@@ -90,9 +119,9 @@ class EtcdStorage:
                     break
                 continue
             self._preferred = index
-            return response.FromString(answer)
+            return answer
         assert last is not None
-        raise Unavailable(last.details) from last
+        raise _NobodyAnswers(last)
 
     async def commit(
         self,

@@ -119,6 +119,11 @@ class PodManager:
         for worker in self._workers.values():
             worker.wake()
 
+    def refresh_all(self) -> None:
+        """Something that pods' files show changed."""
+        for worker in self._workers.values():
+            worker.refresh_soon()
+
     def pods(self) -> list[Obj]:
         """Every pod, with its latest status."""
         return [worker.pod for worker in self._workers.values()]

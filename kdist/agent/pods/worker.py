@@ -244,6 +244,11 @@ class PodWorker:
         self._host.record(self.pod, "", "Warning", "NetworkNotReady", message)
         return False
 
+    def refresh_soon(self) -> None:
+        """Bring the files of the pod's volumes up to date at once."""
+        self._refresh_at = 0.0
+        self.wake()
+
     async def _prepare(self) -> None:
         """Cgroup, directories and volumes, before anything of the pod starts."""
         directory = self._host.paths(self.uid).directory

@@ -45,6 +45,10 @@ class Objects:
         self._entries: dict[tuple[Kind, str, str], _Entry] = {}
         self._under_way: dict[tuple[Kind, str, str], asyncio.Task[Obj | None]] = {}
 
+    def forget(self) -> None:
+        """Fetch everything anew when it is asked for next."""
+        self._entries.clear()
+
     async def config_map(self, namespace: str, name: str, *, max_age: float = 0.0) -> Obj | None:
         """The ConfigMap, at most ``max_age`` seconds old; None when there is none."""
         return await self._get(CONFIG_MAPS, namespace, name, max_age)
