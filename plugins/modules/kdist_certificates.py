@@ -50,6 +50,10 @@ options:
     description: For C(settled), port of the API server.
     type: int
     default: 6443
+  renew_issued_before:
+    description: For C(settled), certificates issued before this must be gone; seconds since the epoch.
+    type: float
+    default: 0
   pods:
     description: For C(settled), whether to wait for what pods see too, which follows within two minutes.
     type: bool
@@ -143,7 +147,9 @@ def settled(module):
     params = module.params
     host = Host("", params["address"], params["control_plane"])
     began = time.monotonic()
-    while told := unsettled(host, params["api_port"], pods=params["pods"]):
+    while told := unsettled(
+        host, params["api_port"], pods=params["pods"], issued_before=params["renew_issued_before"]
+    ):
         if time.monotonic() - began > params["timeout"]:
             module.fail_json(msg="does not use its present certificates yet: " + "; ".join(told))
         time.sleep(1)
@@ -162,6 +168,7 @@ def main() -> None:
             "address": {"type": "str"},
             "control_plane": {"type": "bool", "default": False},
             "api_port": {"type": "int", "default": 6443},
+            "renew_issued_before": {"type": "float", "default": 0},
             "pods": {"type": "bool", "default": True},
             "timeout": {"type": "int", "default": 180},
         },

@@ -17,7 +17,7 @@ from pathlib import Path
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 
-from kdist.pki import plan, survey
+from kdist.pki import issue, plan, survey
 
 TIMEOUT = 3.0
 PODS_CA = "pods/*/volumes/kubernetes.io~projected/*/ca.crt"
@@ -87,16 +87,23 @@ class Eyes:
 
 
 def unsettled(
-    host: plan.Host, api_port: int, *, pods: bool = True, root: Path = Path("/"), eyes: Eyes = Eyes()
+    host: plan.Host,
+    api_port: int,
+    *,
+    pods: bool = True,
+    issued_before: float = 0,
+    root: Path = Path("/"),
+    eyes: Eyes = Eyes(),
 ) -> list[str]:
     """What on this host does not use yet what lies on it, or is not healthy; empty when all is well.
 
-    ``pods``: whether the pods' view of the authorities counts, which follows within two minutes.
+    ``pods``: whether the pods' view of the authorities counts, which follows within two minutes at most.
+    ``issued_before``: certificates older than this (seconds since the epoch) are to be replaced.
     """
     return [
         *_old_ports(host, api_port, root, eyes),
         *(_control_plane(host, api_port, root, eyes) if host.control_plane else ()),
-        *_old_leaves(root),
+        *_old_leaves(root, issued_before),
         *(_old_pods(root) if pods else ()),
     ]
 
@@ -165,11 +172,15 @@ def _started(process: Path) -> float:
     return boot + 1 + ticks / os.sysconf("SC_CLK_TCK")  # btime is cut to whole seconds
 
 
-def _old_leaves(root: Path) -> Iterator[str]:
+def _old_leaves(root: Path, issued_before: float) -> Iterator[str]:
     found, unreadable = survey.look(root)
     for one in found:
-        if one.previous and not one.authority:
+        if one.authority or one.issuer == survey.OTHER:
+            continue
+        if one.previous:
             yield f"/{one.path} was issued by the previous authority {one.issuer}"
+        elif one.not_before + issue.BACKDATE.total_seconds() < issued_before:
+            yield f"/{one.path} is not renewed yet"
     for bad in unreadable:
         yield f"/{bad.path}: {bad.reason}"
 

@@ -44,9 +44,9 @@ class Machine:
     def show(self, _: str, port: int, __: object) -> bytes:
         return x509.load_pem_x509_certificate(self.shown[port]).public_bytes(Encoding.DER)
 
-    def told(self) -> str:
+    def told(self, issued_before: float = 0) -> str:
         eyes = Eyes(self.show, lambda url: self.ill.get(url))
-        return "; ".join(unsettled(HOST, 6443, root=self.root, eyes=eyes))
+        return "; ".join(unsettled(HOST, 6443, root=self.root, eyes=eyes, issued_before=issued_before))
 
 
 @pytest.fixture
@@ -100,3 +100,8 @@ def test_leaves_of_the_previous_authority_and_pods_that_do_not_see_the_new_one_a
     machine.take_up()
     seen.write_bytes(pod())
     assert machine.told() == ""
+
+
+def test_a_renewal_is_done_when_nothing_older_is_left(machine: Machine) -> None:
+    assert machine.told(issued_before=time.time() - 60) == ""
+    assert "admin.conf is not renewed yet" in machine.told(issued_before=time.time() + 60)
