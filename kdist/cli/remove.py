@@ -22,8 +22,8 @@ from kdist.lifecycle.operation.remote import HostError
 from kdist.lifecycle.operation.runner import PlaybookFailed, run_playbook
 from kdist.lifecycle.operation.site import Site, SiteError
 from kdist.lifecycle.remove import plan, steps
-from kdist.lifecycle.remove.drain import NotDrained
 from kdist.lifecycle.remove.steps import Observed, Refused
+from kdist.lifecycle.upgrade.drain import DrainFailed
 
 console = Console(highlight=False)
 
@@ -72,7 +72,7 @@ def remove(
         if not yes:
             click.confirm(f"Remove {', '.join(hosts)}?", abort=True)
         asyncio.run(removal.run())
-    except (ApiError, HostError, LockHeld, NoApi, NoHostForLock, NotDrained) as error:
+    except (ApiError, HostError, LockHeld, NoApi, NoHostForLock, DrainFailed) as error:
         raise click.ClickException(_told(error)) from error
     except (PlaybookFailed, Refused, SiteError, Unreachable) as error:
         raise click.ClickException(_told(error)) from error

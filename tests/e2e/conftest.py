@@ -18,7 +18,9 @@ import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 NAME, SUBNET = "site", "10.76.0.0/24"
-HA, HA_SUBNET, VIP = "ha", "10.75.0.0/24", "10.75.0.100"
+# HA_LAB="NAME NET" gives the lab of several control planes another name and the first three numbers of its addresses.
+HA, HA_NET = os.environ.get("HA_LAB", "ha 10.75.0").split()
+VIP = f"{HA_NET}.100"
 CONTROL_PLANES = ("cp1", "cp2", "cp3")
 FIRST = {"cp1", "w1"}
 CONTROL_PLANE, WORKERS = "10.76.0.11", ("10.76.0.12", "10.76.0.13")
@@ -164,11 +166,11 @@ def write(inventory: Path, content: dict[str, Any]) -> None:
 @pytest.fixture(scope="session")
 def grown() -> Iterator[Cluster]:
     """A cluster of one control plane and one worker to which two control planes were added; host w2 is bare."""
-    inventory = ROOT / "inventory" / "lab-ha"
+    inventory = ROOT / "inventory" / f"lab-{HA}"
     hosts = inventory / "hosts.yml"
     run(["kdist", "bundle", "build"], timeout=900)
     run(["kdist", "lab", "down", "--name", HA])
-    size = ["--hosts", "5", "--control-planes", "3", "--subnet", HA_SUBNET]
+    size = ["--hosts", "5", "--control-planes", "3", "--subnet", f"{HA_NET}.0/24"]
     run(["kdist", "lab", "up", "--name", HA, *size, "--inventory", str(hosts)], timeout=400)
     whole = yaml.safe_load(hosts.read_text())
     whole["all"]["vars"] |= {"kdist_api_vip": VIP, "kdist_pod_cidr": "10.128.0.0/10"}

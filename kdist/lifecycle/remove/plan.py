@@ -121,6 +121,12 @@ def in_order(
     return sorted(leaving, key=rank)
 
 
+def reports(node: Obj) -> bool:
+    """Whether a node's status is its agent's own: the cluster sets it to Unknown once that is silent."""
+    conditions = meta.get(node, "status.conditions", ())
+    return any(c.get("type") == "Ready" and c.get("status") in ("True", "False") for c in conditions)
+
+
 def belongings(
     node: str,
     pods: Iterable[Obj],

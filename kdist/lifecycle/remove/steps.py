@@ -18,14 +18,17 @@ from kdist.client.rest import Client
 from kdist.lifecycle.join.names import common_name
 from kdist.lifecycle.operation.remote import HostError
 from kdist.lifecycle.operation.site import Site
-from kdist.lifecycle.remove import drain, etcd, plan
+from kdist.lifecycle.remove import etcd, plan
 from kdist.lifecycle.remove.plan import Belongings, Leaving
+from kdist.lifecycle.upgrade import drain
 
 _NODE = "system:node:"
 _LEASES = "kube-node-lease"
 _REACH_SECONDS = 15
 # Where the agent is not installed there is nothing to stop.
 _STOP = "systemctl disable --now kdist-agent 2>/dev/null || ! systemctl cat kdist-agent >/dev/null 2>&1"
+
+_ADVICE = "make room for the budgets or raise --timeout, then remove it again; it takes pods again meanwhile"
 
 Tell = Callable[[str, str], None]
 
@@ -78,7 +81,7 @@ async def _reachable(site: Site, name: str) -> bool:
 def _leaving(site: Site, name: str, nodes: Iterable[Obj], reachable: bool) -> Leaving:
     node = next((n for n in nodes if meta.name(n) == name), None)
     plane = name in site.control_planes
-    alive = node is not None and drain.reports(node)
+    alive = node is not None and plan.reports(node)
     return Leaving(name, site.address(name), plane, reachable, alive, registered=node is not None)
 
 
@@ -91,7 +94,7 @@ def _about(csr: Obj) -> str:
 async def remove(
     site: Site, client: Client, host: Leaving, bound: Belongings, timeout: float, tell: Tell
 ) -> None:
-    """Everything up to the node's end. Raises NotDrained (nothing is left cordoned), HostError, ApiError."""
+    """Everything up to the node's end. Raises DrainFailed (nothing is left cordoned), HostError, ApiError."""
     if host.registered and not await _empty(client, host, bound, timeout, tell):
         host = replace(host, alive=False)
     if host.control_plane:
@@ -105,22 +108,21 @@ async def remove(
 
 async def _empty(client: Client, host: Leaving, bound: Belongings, timeout: float, tell: Tell) -> bool:
     """False when nobody is there to end the host's pods: they are deleted with the node."""
-    await drain.cordon(client, host.name)
+    await drain.cordon(client, host.name, "remove")
     if not host.alive:
         return False
+
+    def told(text: str) -> None:
+        tell(host.name, f"draining: {text}")
+
     try:
-        progress = _progress(tell, host.name)
-        return await drain.drain(client, host.name, bound.pods, timeout, progress)
-    except drain.NotDrained:
-        await drain.cordon(client, host.name, unschedulable=False)
+        await drain.drain(client, host.name, timeout=timeout, tell=told, for_good=True, advice=_ADVICE)
+    except drain.NodeLost:
+        return False
+    except drain.DrainFailed:
+        await drain.uncordon(client, host.name)
         raise
-
-
-def _progress(tell: Tell, name: str) -> Callable[[int], None]:
-    def told(left: int) -> None:
-        tell(name, f"draining: {left} pods left")
-
-    return told
+    return True
 
 
 async def _leave_etcd(site: Site, host: Leaving, tell: Tell) -> None:

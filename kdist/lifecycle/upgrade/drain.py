@@ -25,15 +25,21 @@ from kdist.client.rest import Client, Unreachable
 CORDONED = "kdist.io/cordoned-by"
 MIRROR = "kubernetes.io/config.mirror"
 POLL_SECONDS = 1.0
+UNMANAGED = "nobody would make it again"
+RESUME = "make room for the budgets or raise --drain-timeout, then resume"
 
 
 class DrainFailed(Exception):
     """A node could not be emptied; the text names each pod and what it waits for."""
 
 
-def to_evict(pods: Iterable[Obj]) -> list[Obj]:
-    """The pods of a node that must go."""
-    return [pod for pod in pods if stays(pod) is None]
+class NodeLost(DrainFailed):
+    """The node fell silent meanwhile: nobody is there to end its pods."""
+
+
+def to_evict(pods: Iterable[Obj], *, for_good: bool = False) -> list[Obj]:
+    """The pods of a node that must go; ``for_good``: the node does not come back, so pods without a controller too."""
+    return [pod for pod in pods if (why := stays(pod)) is None or (for_good and why == UNMANAGED)]
 
 
 def stays(pod: Obj) -> str | None:
@@ -44,7 +50,7 @@ def stays(pod: Obj) -> str | None:
         return "finished"
     owner = meta.controller_of(pod)
     if owner is None:
-        return "nobody would make it again"
+        return UNMANAGED
     return "of a DaemonSet" if owner["kind"] == "DaemonSet" else None
 
 
@@ -111,17 +117,27 @@ async def uncordon(client: Client, node: str) -> bool:
 
 
 async def drain(
-    client: Client, node: str, *, timeout: float, tell: Callable[[str], None] = lambda text: None
+    client: Client,
+    node: str,
+    *,
+    timeout: float,
+    tell: Callable[[str], None] = lambda text: None,
+    for_good: bool = False,
+    advice: str = RESUME,
 ) -> int:
-    """Evict until nothing is left that must go; how many pods went. Raises DrainFailed."""
+    """Evict until nothing is left that must go; how many pods went. Raises DrainFailed, NodeLost.
+
+    ``for_good``: see :func:`to_evict`. ``advice``: what to do when the time is over.
+    """
     deadline, went, refusals = time.monotonic() + timeout, set[str](), dict[str, str]()
     while True:
         try:
             if (why := lost(await client.get(kinds.NODES, node))) is not None:
-                raise DrainFailed(
+                raise NodeLost(
                     f"{node} was lost while it was drained: {why}. Bring it back, then `kdist upgrade resume`"
                 )
-            left = to_evict((await client.list(kinds.PODS, field_selector=f"spec.nodeName={node}")).items)
+            found = await client.list(kinds.PODS, field_selector=f"spec.nodeName={node}")
+            left = to_evict(found.items, for_good=for_good)
             for pod in left:
                 if not meta.is_deleting(pod) and await _evict(client, pod, refusals):
                     went.add(meta.uid(pod))
@@ -132,7 +148,11 @@ async def drain(
         except (ApiError, Unreachable) as error:
             failure = error
         if time.monotonic() > deadline:
-            raise DrainFailed(await _timed_out(client, node, timeout, refusals, failure))
+            head = f"{node} was not empty after {timeout:.0f} s"
+            if failure is not None:
+                raise DrainFailed(f"{head}: the API did not answer: {failure}") from failure
+            budgets = (await client.list(kinds.POD_DISRUPTION_BUDGETS)).items
+            raise DrainFailed("\n  ".join([f"{head}:", *explain(left, budgets, refusals), advice]))
         await asyncio.sleep(POLL_SECONDS)
 
 
@@ -153,17 +173,3 @@ async def _evict(client: Client, pod: Obj, refusals: dict[str, str]) -> bool:
         refusals[meta.key(pod)] = error.message
         return False
     return True
-
-
-async def _timed_out(
-    client: Client, node: str, timeout: float, refusals: dict[str, str], failure: Exception | None
-) -> str:
-    head = f"{node} was not empty after {timeout:.0f} s"
-    if failure is not None:
-        return f"{head}: the API did not answer: {failure}"
-    pods = to_evict((await client.list(kinds.PODS, field_selector=f"spec.nodeName={node}")).items)
-    budgets = (await client.list(kinds.POD_DISRUPTION_BUDGETS)).items
-    reasons = explain(pods, budgets, refusals)
-    return "\n  ".join(
-        [f"{head}:", *reasons, "make room for the budgets or raise --drain-timeout, then resume"]
-    )

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from kdist.client.kubeconfig import KubeconfigError, load
+from kdist.client.kubeconfig import KubeconfigError, entry, load
 
 TEXT = """
 current-context: c
@@ -37,3 +37,22 @@ def test_what_is_wrong_is_named(tmp_path: Path, old: str, new: str, told: str) -
     path.write_text(TEXT.replace(old, new))
     with pytest.raises(KubeconfigError, match=told):
         load(path)
+
+
+def test_the_servers_of_a_kubeconfig_without_user_are_read() -> None:
+    text = """
+clusters:
+  - name: ""
+    cluster:
+      server: https://10.0.0.100:6443
+      extensions: [{name: kdist.io/servers, extension: {servers: ["https://10.0.0.1:6443"]}}]
+"""
+    assert entry(text) == ("https://10.0.0.100:6443", ("https://10.0.0.1:6443",))
+
+
+@pytest.mark.parametrize(
+    "text", ["", "clusters: []", "clusters: [{cluster: {}}]", "[", "clusters: [{cluster: 1}]"]
+)
+def test_a_kubeconfig_without_servers_is_refused(text: str) -> None:
+    with pytest.raises(KubeconfigError):
+        entry(text)

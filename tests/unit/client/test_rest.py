@@ -1,5 +1,6 @@
 """The client against a small server in the same process."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -76,3 +77,24 @@ async def test_a_watch_yields_events_and_raises_errors(server: TestServer, tmp_p
             async for event in client.watch(PODS, resource_version="1"):
                 seen.append((event.type, event.object["metadata"]["name"]))
         assert seen == [("ADDED", "a")]
+
+
+async def test_a_client_without_access_waits_for_it(server: TestServer, tmp_path: Path) -> None:
+    async with Client(None, user_agent="t") as client:
+        asked = asyncio.create_task(client.list(PODS))
+        await asyncio.sleep(0)
+        assert not asked.done()
+        client.use(access(server, tmp_path))
+        assert len((await asked).items) == 1
+
+
+async def test_an_exchanged_access_is_used_from_the_next_request_on(
+    server: TestServer, tmp_path: Path
+) -> None:
+    nobody = Access((f"http://127.0.0.1:{unused_port()}",))
+    async with Client(nobody, user_agent="t") as client:
+        named = client.named("other")
+        with pytest.raises(Unreachable):
+            await named.list(PODS)
+        client.use(access(server, tmp_path))
+        assert len((await named.list(PODS)).items) == 1, "clients of one pool share it"
