@@ -18,7 +18,7 @@ from kdist.lifecycle.operation.runner import Event, run_playbook
 from kdist.lifecycle.operation.site import Site
 from tests.e2e.conftest import ROOT, Cluster, eventually, run
 
-NAME, SUBNET = "hc-reset", "10.86.0.0/24"
+NAME, SUBNET = "reset", "10.86.0.0/24"
 HOSTS = ("cp1", "w1")
 STATE = Path(__file__).with_name("hoststate.py").read_text()
 # What a host may have had before: a file and a sysctl that kdist changes, a table and a route that it must not touch.
@@ -116,7 +116,7 @@ def done(inventory: Path) -> set[tuple[str, str]]:
 @pytest.fixture(scope="module")
 def installed() -> Iterator[Installed]:
     """Two hosts that carry a cluster."""
-    inventory = ROOT / "inventory" / "lab-hc-reset"
+    inventory = ROOT / "inventory" / "lab-reset"
     run(["kdist", "bundle", "build"], timeout=900)
     run(["kdist", "lab", "down", "--name", NAME])
     size = ["--hosts", str(len(HOSTS)), "--subnet", SUBNET, "--inventory", str(inventory / "hosts.yml")]
