@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,6 +12,7 @@ from typing import Any
 import pytest
 
 from kdist.api import meta
+from kdist.cli.main import COMMANDS
 from kdist.lifecycle.care import doctor, hostfacts
 from kdist.lifecycle.care.cluster import unwell_pod
 from kdist.lifecycle.care.doctor import Finding, Severity
@@ -299,6 +302,15 @@ def test_many_pods_are_told_as_a_number() -> None:
 def test_a_host_that_can_tell_nothing_breaks_no_check() -> None:
     broken = {part: {"error": "OSError: Input/output error"} for part in facts()}
     assert "not-installed" in findings(picture(broken))
+
+
+def test_every_command_that_is_to_mend_something_exists() -> None:
+    directory = Path(doctor.__file__).parent
+    text = "\n".join(path.read_text() for path in directory.glob("*.py"))
+    for command, sub in re.findall(r"kdist (etcd|pki|upgrade|reset|remove|join) ([a-z]+)", text):
+        module, _ = COMMANDS[command]
+        group = getattr(importlib.import_module(module), command)
+        assert sub in group.commands, f"kdist {command} {sub}"
 
 
 def test_a_lock_whose_process_has_ended_is_told() -> None:
