@@ -19,7 +19,7 @@ import yaml
 
 from kdist.client.kubeconfig import SERVERS_EXTENSION, KubeconfigError
 from kdist.client.rest import Client
-from kdist.lifecycle.operation.remote import HostError
+from kdist.lifecycle.operation.remote import HostError, die_with_parent
 from kdist.lifecycle.operation.site import Site
 
 KUBECONFIG = "/etc/kubernetes/super-admin.conf"
@@ -111,6 +111,7 @@ async def _spawn(command: list[str]) -> asyncio.subprocess.Process:
         stdout=asyncio.subprocess.DEVNULL,
         stderr=asyncio.subprocess.PIPE,
         start_new_session=True,
+        preexec_fn=die_with_parent,
     )
 
 

@@ -128,6 +128,8 @@ class Held:
 
     holder: Holder
     hosts: tuple[str, ...]
+    everywhere: bool = True
+    """Whether every control plane has the record: then nobody else can hold the lock."""
     descriptor: int | None = None
     """Open in every playbook under this lock, so that one that outlives its operator is noticed."""
 
@@ -142,7 +144,8 @@ async def operator_lock(site: Site, command: str, *, break_lock: bool = False) -
         holder = Holder.this_process(command)
         hosts = await take(reaches(site), holder, break_lock=break_lock)
         try:
-            yield Held(holder, tuple(host.name for host in hosts), local.fileno())
+            names = tuple(host.name for host in hosts)
+            yield Held(holder, names, len(names) == len(site.control_planes), local.fileno())
         finally:
             await asyncio.shield(release(hosts, holder))
 
@@ -262,9 +265,13 @@ async def _ask(host: Reach, action: str, holder: Holder | None, over: str) -> di
 
 @asynccontextmanager
 async def shown_as_lease(client: Client, held: Held, *, break_lock: bool = False) -> AsyncIterator[None]:
-    """Keep the Lease while inside; the API may come and go meanwhile. Raises LockHeld for another's live Lease."""
+    """Keep the Lease while inside; the API may come and go meanwhile.
+
+    Raises LockHeld for another's live Lease where some control plane could not be asked. Where all have this holder's
+    record, a Lease of another's is what an operator who was killed has left.
+    """
     with suppress(Unreachable):
-        await _write_lease(client, held.holder, break_lock=break_lock)
+        await _write_lease(client, held.holder, break_lock=break_lock or held.everywhere)
     keeper = asyncio.create_task(_renew(client, held.holder), name="operator lease")
     try:
         yield

@@ -6,7 +6,9 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import shlex
+import signal
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +16,7 @@ from typing import Any
 CONNECT_SECONDS = 10
 # ssh itself ends with this when it could not connect or log in.
 _SSH_FAILED = 255
+_PR_SET_PDEATHSIG = 1
 
 
 class HostError(Exception):
@@ -71,6 +74,11 @@ class Reach:
         line += ["-p", str(self.port)] if self.port else []
         line += ["-i", self.key] if self.key else []
         return [*line, f"{self.user}@{self.address}" if self.user else self.address]
+
+
+def die_with_parent() -> None:
+    """For ``preexec_fn``: have the kernel end this process when the operator's is gone, even by kill -9."""
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 async def run_on(reach: Reach, command: str, *, given: bytes = b"", timeout: float = 60) -> str:

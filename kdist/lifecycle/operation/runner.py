@@ -7,7 +7,6 @@ below the inventory's ``.kdist/logs``.
 from __future__ import annotations
 
 import asyncio
-import ctypes
 import json
 import os
 import signal
@@ -19,10 +18,10 @@ from pathlib import Path
 from typing import Any
 
 from kdist.lifecycle.operation.lock import ENVIRONMENT, Held
+from kdist.lifecycle.operation.remote import die_with_parent
 from kdist.lifecycle.operation.site import CHECKOUT, Site
 
 EVENTS = "KDIST_EVENTS"
-_PR_SET_PDEATHSIG = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +78,7 @@ async def run_playbook(
             env=_environment(held, writing, results),
             pass_fds=passed,
             start_new_session=True,
-            preexec_fn=_die_with_parent,
+            preexec_fn=die_with_parent,
         )
     os.close(writing)
     try:
@@ -131,11 +130,6 @@ def _environment(held: Held | None, events: int, results: bool) -> dict[str, str
         "ANSIBLE_NOCOLOR": "1",
         "ANSIBLE_FORCE_COLOR": "0",
     }
-
-
-def _die_with_parent() -> None:
-    """Have the kernel end this process when the operator's is gone, even by kill -9."""
-    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 async def _follow(descriptor: int, on_event: Callable[[Event], None]) -> list[Event]:

@@ -120,9 +120,12 @@ class Upgrade:
         for entry in entries:
             if entry.state is State.DONE:
                 continue
+            again = entry.state is not State.PENDING
             try:
                 async with self._recorder.step(entry.name):
                     entry.detail = await self._do(entry)
+                    if again and entry.name.endswith(f"/{Action.UPGRADE}"):
+                        await self._restart(entry.host)
             except (*STEP_ERRORS, GateClosed) as error:
                 undone = await self._undo(entry, entries)
                 raise UpgradeFailed(f"{entry.name} failed: {error}\n{undone}") from error
@@ -169,6 +172,11 @@ class Upgrade:
         await observe.keep(self._site, host, "save", self._from(host).version, operation)
         changed = await self._play("site.yml", [host], skip=["addons"])
         return f"{changed.get(host, 0)} changes"
+
+    async def _restart(self, host: str) -> None:
+        """A playbook that was killed between a change and its handlers has left services that run what was before."""
+        services = "containerd kdist-agent"
+        await self._site.run(host, f"systemctl daemon-reload && systemctl restart {services}", timeout=120)
 
     async def _restore(self, host: str) -> str:
         done = await observe.keep(self._site, host, "restore", self._to.version, timeout=120)

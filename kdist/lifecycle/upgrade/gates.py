@@ -119,8 +119,8 @@ def node_reasons(view: ClusterView, name: str, target: Target | None = None) -> 
         return [f"{name}: not Ready: {why}"]
     told = node["status"].get("nodeInfo", {}).get("kubeletVersion", "")
     found = reported(told)
-    if target and (found is None or found[1] != target.version):
-        return [f"{name}: its agent reports {told or 'nothing'}, not {target.version}"]
+    if target and found != (target.api_level, target.version):
+        return [f"{name}: its agent reports {told or 'nothing'}, not {target}"]
     return []
 
 

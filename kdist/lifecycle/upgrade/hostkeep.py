@@ -18,6 +18,7 @@ from typing import Any
 
 RELEASES = "opt/kdist"
 KEPT = "var/lib/kdist/rollback"
+PENDING = "pending.partial"
 MANIFESTS = "etc/kubernetes/manifests"
 FILES = ("etc/systemd/system/kdist-agent.service", "etc/containerd/config.toml", "etc/crictl.yaml")
 
@@ -59,28 +60,38 @@ def save(root: Path, version: str, operation: str) -> dict[str, Any]:
 
 
 def restore(root: Path, version: str) -> dict[str, Any]:
-    """Put back what was kept. Doing it again changes nothing."""
+    """Put back what was kept; ``changed`` is what services must take up. Done again after :func:`settled`: nothing.
+
+    What changes is written down before, so that a run that was killed before its restarts does them the next time.
+    """
     kept = root / KEPT / version
     if not kept.is_dir():
         raise SystemExit(f"kept nothing of {version} below /{KEPT}: it cannot go back by itself")
     if not (root / RELEASES / version / "bin/kdist").exists():
         raise SystemExit(f"/{RELEASES}/{version} is gone: it cannot go back by itself")
-    changed = []
     wanted = [str(path.relative_to(kept)) for path in sorted(kept.rglob("*")) if path.is_file()]
     wanted.remove(".operation")
-    if current(root) != version:
-        make_current(root, version)
-        changed.append("release")
     # Manifests last and at once: the agent starts what it sees.
-    for name in sorted(wanted, key=lambda name: name.startswith(MANIFESTS)):
-        if not same(kept / name, root / name):
-            put(kept / name, root / name)
-            changed.append(name)
-    for name in sources(root):
-        if name.startswith(MANIFESTS) and name not in wanted:
-            (root / name).unlink()
-            changed.append(name)
+    ordered = sorted(wanted, key=lambda name: name.startswith(MANIFESTS))
+    different = [name for name in ordered if not same(kept / name, root / name)]
+    extra = [name for name in sources(root) if name.startswith(MANIFESTS) and name not in wanted]
+    turned = ["release"] if current(root) != version else []
+    pending = root / KEPT / PENDING
+    before = json.loads(pending.read_text()) if pending.exists() else []
+    changed = list(dict.fromkeys([*before, *turned, *different, *extra]))
+    pending.write_text(json.dumps(changed))
+    if turned:
+        make_current(root, version)
+    for name in different:
+        put(kept / name, root / name)
+    for name in extra:
+        (root / name).unlink()
     return {"changed": changed}
+
+
+def settled(root: Path) -> None:
+    """Services have taken up what was put back."""
+    (root / KEPT / PENDING).unlink(missing_ok=True)
 
 
 def same(one: Path, other: Path) -> bool:
@@ -158,6 +169,7 @@ def main(arguments: list[str]) -> None:
     else:
         answer = restore(root, arguments[1])
         restart(answer["changed"])
+        settled(root)
     print(json.dumps(answer))  # noqa: T201
 
 

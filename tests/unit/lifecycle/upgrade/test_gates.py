@@ -74,7 +74,7 @@ def open_for(**more: object) -> list[str]:
 def test_a_host_is_done_when_all_of_it_is_at_the_new_version() -> None:
     assert open_for() == []
     assert open_for(nodes={"cp1": node("cp1", OLD)}) == [
-        "cp1: its agent reports v1.32.0+kdist.0.1.0, not 0.2.0"
+        "cp1: its agent reports v1.32.0+kdist.0.1.0, not kdist 0.2.0, API 1.33"
     ]
     assert open_for(servers={"cp1": version(OLD)}) == [
         "cp1: its API server is v1.32.0+kdist.0.1.0, not kdist 0.2.0, API 1.33"

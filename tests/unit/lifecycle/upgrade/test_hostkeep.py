@@ -43,6 +43,8 @@ def test_a_host_goes_back_to_exactly_what_it_was(root: Path) -> None:
     assert hostkeep.current(root) == "0.1.0"
     assert ((root / API_SERVER).read_text(), (root / UNIT).read_text()) == ("old", "old unit")
     assert not (root / "etc/kubernetes/manifests/kdist-vip.yaml").exists()
+    assert hostkeep.restore(root, "0.1.0") == {"changed": changed}, "killed before its restarts"
+    hostkeep.settled(root)
     assert hostkeep.restore(root, "0.1.0") == {"changed": []}
 
 
