@@ -17,13 +17,15 @@ import pytest
 import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
-NAME, SUBNET = "site", "10.76.0.0/24"
+# SITE_LAB="NAME NET" gives the lab another name and the first three numbers of its addresses.
+NAME, NET = os.environ.get("SITE_LAB", "site 10.76.0").split()
+SUBNET = f"{NET}.0/24"
 # HA_LAB="NAME NET" gives the lab of several control planes another name and the first three numbers of its addresses.
 HA, HA_NET = os.environ.get("HA_LAB", "ha 10.75.0").split()
 VIP = f"{HA_NET}.100"
 CONTROL_PLANES = ("cp1", "cp2", "cp3")
 FIRST = {"cp1", "w1"}
-CONTROL_PLANE, WORKERS = "10.76.0.11", ("10.76.0.12", "10.76.0.13")
+CONTROL_PLANE, WORKERS = f"{NET}.11", (f"{NET}.12", f"{NET}.13")
 
 
 def run(command: Sequence[str], *, timeout: float = 120, check: bool = True, **more: Any) -> str:

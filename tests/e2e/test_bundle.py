@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.e2e.conftest import ROOT, Cluster, changes, run
+from tests.e2e.conftest import NET, ROOT, Cluster, changes, run
 
 BUNDLE = ROOT / "dist/bundle"
-GATEWAY, PORT = "10.76.0.1", 5055
+GATEWAY, PORT = f"{NET}.1", 5055
 CHANGED = "find /etc /opt/kdist /var/lib/kdist -xdev -newer /run/untouched -type f"
 
 
