@@ -258,7 +258,8 @@ def main() -> None:
         if module.check_mode:  # an empty host: all of it is still to come
             joins = module.params["state"] == "joined" and bool(module.params["with_data"])
             step = "add" if joins else "form"
-            module.exit_json(changed=joins, step=step, initial_cluster="", initial_cluster_state="new")
+            told = {"authority": "", "left_behind": [], "initial_cluster": "", "initial_cluster_state": "new"}
+            module.exit_json(changed=joins, step=step, **told)
         module.fail_json(msg=str(error))
     if module.params["state"] == "promoted" and module.check_mode:
         module.exit_json(changed=False, waited=0.0)

@@ -330,8 +330,10 @@ def snapshots() -> Facts:
     directory = Path(given[1] if given else "/var/lib/kdist/etcd-snapshots")
     names = sorted(p.name for p in directory.glob("[0-9]*Z-r[0-9]*")) if directory.is_dir() else []
     last = directory / "last.json"
+    timer = Path("/etc/systemd/system/kdist-etcd-snapshot.timer")
     return {
-        "scheduled": Path("/etc/systemd/system/kdist-etcd-snapshot.timer").exists(),
+        "scheduled": timer.exists(),
+        "since": timer.stat().st_mtime if timer.exists() else None,
         "directory": str(directory),
         "count": len(names),
         "newest": names[-1] if names else None,

@@ -167,9 +167,10 @@ def snapshots(picture: Picture) -> Found:
                 "mend that, then: kdist etcd snapshot",
             )
         newest = kept.get("newest")
-        hours = (picture.now - _time(newest)) / 3600 if newest else None
-        if hours is None or hours > SNAPSHOT_AGE_HOURS:
-            age = "there is none" if hours is None else f"the newest, {newest}, is {hours:.0f} hours old"
+        # Before the first one, the schedule's own age tells whether it is late.
+        hours = (picture.now - (_time(newest) if newest else kept.get("since") or 0.0)) / 3600
+        if hours > SNAPSHOT_AGE_HOURS:
+            age = f"the newest, {newest}, is {hours:.0f} hours old" if newest else "there is none"
             yield warning(
                 host.name,
                 "etcd snapshots are too old",

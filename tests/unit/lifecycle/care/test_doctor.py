@@ -162,6 +162,7 @@ BROKEN = [*facts()["manifests"], {"path": "/etc/kubernetes/manifests/x.yaml", "e
         ("etcd-size", "1900 of 2048 MiB", {"etcd": facts()["etcd"] | {"status": [{"Status": {"dbSize": 1900 << 20}}]}}),
         ("etcd-member", "", {"etcd": STRANGER}),
         ("etcd-snapshot", "25 hours old", {"snapshots": {"scheduled": True, "newest": "20261120T110000Z-r7"}}),
+        ("etcd-snapshot", "there is none", {"snapshots": {"scheduled": True, "newest": None, "since": NOW - 90000}}),
         ("etcd-snapshot", "no room", {"snapshots": {"scheduled": True, "newest": "20261121T110000Z-r7",
                                                   "last": {"succeeded": False, "error": "no room"}}}),
         ("api-not-ready", "[-]etcd failed", {"api": {"readyz": "[+]ping ok\n[-]etcd failed: reason withheld"}}),
@@ -172,6 +173,11 @@ def test_what_a_host_tells_becomes_a_finding(check: str, told: str, more: dict[s
     found = findings(picture(facts(**more)))
     assert check in found
     assert told in found[check].cause
+
+
+def test_a_young_cluster_need_not_have_a_snapshot() -> None:
+    young = {"scheduled": True, "newest": None, "since": NOW - 3600, "last": None}
+    assert findings(picture(facts(snapshots=young))) == {}
 
 
 def test_a_host_without_a_release_is_not_told_to_lack_units_too() -> None:
