@@ -57,6 +57,7 @@ MatchLabelKeysInPodAffinity                1.31 BETA on, 1.33 GA on locked
 MatchLabelKeysInPodTopologySpread          1.27 BETA on
 MaxUnavailableStatefulSet                  1.24 ALPHA off
 MutatingAdmissionPolicy                    1.32 ALPHA off
+MultiCIDRServiceAllocator                  1.33 GA on
 MutableCSINodeAllocatableCount             1.33 ALPHA off
 NodeInclusionPolicyInPodTopologySpread     1.26 BETA on, 1.33 GA on locked
 OrderedNamespaceDeletion                   1.30 BETA off, 1.33 BETA on

@@ -39,6 +39,7 @@ from kdist.apiserver.masters import Masters
 from kdist.apiserver.measuring import MeasuredStorage
 from kdist.apiserver.security import Security
 from kdist.apiserver.server import Server, bind
+from kdist.apiserver.serviceranges import ServiceRanges
 from kdist.config.apiserver import ApiServerSettings
 from kdist.storage.interface import Storage, StorageError
 from kdist.storage.memory import MemoryStorage
@@ -113,6 +114,10 @@ class ApiServer:
         self.core.aggregation.follow()
         self._type_checking = TypeChecking(self._reader, self._writer, scheme)
         self._type_checking.follow()
+        self._ranges: ServiceRanges | None = None
+        if features("MultiCIDRServiceAllocator"):
+            self._ranges = ServiceRanges(self.core, self._reader, self._writer)
+            self._ranges.follow()
         self._compose()
         self._bootstrapped = False
         self._masters: Masters | None = None
@@ -192,7 +197,7 @@ class ApiServer:
         self._spawn(self.core.hub.run(), "hub")
         await self.core.hub.started()
         await self._reader.start()
-        allocator = await open_allocator(self.core.hub, self._settings)
+        allocator = await open_allocator(self.core.hub, self._settings, with_objects=self._ranges is not None)
         self.core.companions = {("", "services"): allocator}
         self._spawn(self._server.serve([self._listener]), "https")
         self._spawn(self._definitions.run(), "custom-resource-definitions")
@@ -208,6 +213,8 @@ class ApiServer:
             service_ip=allocator.default_range.first,
         )
         await self._masters.try_reconcile()
+        if self._ranges is not None:
+            self._spawn(self._ranges.run(allocator), "service-ranges")
         self._spawn(self._masters.run(), "masters")
         for name, work in self._security.works().items():
             self._spawn(work, name)

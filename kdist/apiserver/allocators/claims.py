@@ -40,6 +40,12 @@ class Claims:
         cache = await hub.cache(f"{RANGES}{name}/", lambda _: {})
         return cls(cache, size, reserved, text)
 
+    def over(self, size: int, reserved: int, text: Callable[[int], str]) -> Claims:
+        """The same claims, of which members of another range are picked."""
+        other = Claims(self._cache, size, reserved, text)
+        other._refused = self._refused
+        return other
+
     def key(self, member: str) -> str:
         """The storage key of a claim."""
         return self._cache.prefix + member
@@ -59,7 +65,8 @@ class Claims:
     def refuse(self, key: str) -> None:
         """Storage says that this claim exists."""
         now = time.monotonic()
-        self._refused = {k: at for k, at in self._refused.items() if now - at < _REFUSED_SECONDS}
+        for known in [k for k, at in self._refused.items() if now - at >= _REFUSED_SECONDS]:
+            del self._refused[known]
         self._refused[key] = now
 
     def pick(self, besides: set[str]) -> str:

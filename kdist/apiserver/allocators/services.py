@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+import ipaddress
+from collections.abc import Iterable, Iterator, Mapping
 
 from kdist.api import errors, meta
 from kdist.api.errors import Cause, InternalError
 from kdist.api.meta import Obj
+from kdist.apiserver.allocators import addresses
 from kdist.apiserver.allocators.claims import Claims, Full, claim_value
 from kdist.apiserver.allocators.ranges import AddressRange, PortRange
 from kdist.apiserver.registry import services as rules
@@ -18,16 +21,21 @@ _GUESS = 32768  # where the ports that a dry run is told begin
 _DUAL = ("PreferDualStack", "RequireDualStack")
 
 
-async def open_allocator(hub: Hub, settings: ApiServerSettings) -> ServiceAllocator:
-    """The allocator of the configured ranges. Raises ValueError for bad ranges, StorageError."""
-    addresses: dict[str, tuple[AddressRange, Claims]] = {}
+async def open_allocator(
+    hub: Hub, settings: ApiServerSettings, *, with_objects: bool = False
+) -> ServiceAllocator:
+    """The allocator of the configured ranges. Raises ValueError for bad ranges, StorageError.
+
+    ``with_objects``: every address gets an IPAddress besides its claim.
+    """
+    ranges: dict[str, tuple[AddressRange, Claims]] = {}
     for cidr in settings.service_cluster_ip_range:
         found = AddressRange.parse(cidr)
         claims = await Claims.open(hub, "serviceips", found.size, found.reserved, found.member())
-        addresses[found.family] = (found, claims)
+        ranges[found.family] = (found, claims)
     ports = PortRange.parse(settings.service_node_port_range)
     claims = await Claims.open(hub, "servicenodeports", ports.size, ports.reserved, ports.member())
-    return ServiceAllocator(hub, addresses, (ports, claims))
+    return ServiceAllocator(hub, ranges, (ports, claims), with_objects=with_objects)
 
 
 class ServiceAllocator:
@@ -36,17 +44,31 @@ class ServiceAllocator:
     def __init__(
         self,
         hub: Hub,
-        addresses: dict[str, tuple[AddressRange, Claims]],
+        ranges: dict[str, tuple[AddressRange, Claims]],
         ports: tuple[PortRange, Claims],
+        *,
+        with_objects: bool = False,
     ) -> None:
         self._hub = hub
-        self._addresses = addresses
+        self._addresses = ranges
+        self._with_objects = with_objects
+        #: The ranges of each family, that of the settings first.
+        self._ranges = {family: [pair] for family, pair in ranges.items()}
         self._ports, self._port_claims = ports
 
     @property
     def default_range(self) -> AddressRange:
         """The range of the Service ``kubernetes``."""
         return next(iter(self._addresses.values()))[0]
+
+    def use(self, further: Iterable[AddressRange]) -> None:
+        """Give out addresses of these ranges too, once those of the settings are full; forget earlier ones."""
+        ranges = {family: [pair] for family, pair in self._addresses.items()}
+        for found in further:
+            if found.family in ranges:
+                claims = ranges[found.family][0][1].over(found.size, found.reserved, found.member())
+                ranges[found.family].append((found, claims))
+        self._ranges = ranges
 
     async def allocate(self, new: Obj, old: Obj | None, *, dry_run: bool = False) -> Mapping[str, bytes]:
         """Pick what the Service lacks and check what it asks for. Raises Invalid, InternalError, StorageError.
@@ -60,7 +82,12 @@ class ServiceAllocator:
             raise errors.invalid("", "Service", meta.name(new), wrong)
         self._settle_families(new)
         keys = [*self._allocate_addresses(new, old), *self._allocate_ports(new, old, dry_run=dry_run)]
-        return dict.fromkeys(keys, claim_value(new))
+        claimed = dict.fromkeys(keys, claim_value(new))
+        if self._with_objects:
+            for address in rules.cluster_ips(new):
+                if self._claim_key(address) in claimed:
+                    claimed[addresses.key(address)] = addresses.value(address, new)
+        return claimed
 
     def released(self, new: Obj | None, old: Obj) -> list[str]:
         """The claims that go."""
@@ -68,7 +95,9 @@ class ServiceAllocator:
         return sorted(self._keys(old) - kept)
 
     def taken(self, key: str) -> None:
-        """Another server was faster."""
+        """Another server was faster, or somebody made the address' object."""
+        if key.startswith(addresses.PREFIX):
+            key = self._claim_key(key.removeprefix(addresses.PREFIX)) or key
         for claims in self._all_claims():
             if claims.owns(key):
                 claims.refuse(key)
@@ -79,10 +108,20 @@ class ServiceAllocator:
     def _keys(self, service: Obj) -> set[str]:
         keys = {self._port_claims.key(str(port)) for port in rules.node_ports(service)}
         for address in rules.cluster_ips(service):
-            for found, claims in self._addresses.values():
-                if found.contains(address):
-                    keys.add(claims.key(address))
+            if claim := self._claim_key(address):
+                keys.add(claim)
+                if self._with_objects:
+                    keys.add(addresses.key(address))
         return keys
+
+    def _claim_key(self, address: str) -> str | None:
+        """The claim of an address; None for one of a family that the server does not have."""
+        pair = self._addresses.get(f"IPv{ipaddress.ip_address(address).version}")
+        return pair[1].key(address) if pair else None
+
+    def _all_ranges(self) -> Iterator[tuple[AddressRange, Claims]]:
+        for ranges in self._ranges.values():
+            yield from ranges
 
     # ----- addresses
 
@@ -136,35 +175,34 @@ class ServiceAllocator:
             spec["clusterIPs"] = [rules.HEADLESS]
             return []
         held = set(rules.cluster_ips(old)) if old is not None else set()
-        addresses = rules.cluster_ips(new)
-        wanted = [self._asked(new, address) for address in addresses if address not in held]
-        for family in spec["ipFamilies"][len(addresses) :]:
+        chosen = rules.cluster_ips(new)
+        wanted = [self._asked(new, address) for address in chosen if address not in held]
+        for family in spec["ipFamilies"][len(chosen) :]:
             address, key = self._picked(family)
-            addresses.append(address)
+            chosen.append(address)
             wanted.append(key)
-        spec["clusterIP"], spec["clusterIPs"] = addresses[0], addresses[: len(spec["ipFamilies"])]
+        spec["clusterIP"], spec["clusterIPs"] = chosen[0], chosen[: len(spec["ipFamilies"])]
         return wanted
 
     def _asked(self, service: Obj, address: str) -> str:
-        for found, claims in self._addresses.values():
+        for found, claims in self._all_ranges():
             if not found.contains(address):
                 continue
             if claims.taken(address):
                 told = f"failed to allocate IP {address}: provided IP is already allocated"
                 raise _invalid(service, "spec.clusterIPs", [address], told)
             return claims.key(address)
-        ranges = ", ".join(str(found.network) for found, _ in self._addresses.values())
+        ranges = ", ".join(str(found.network) for found, _ in self._all_ranges())
         told = f"failed to allocate IP {address}: the provided IP ({address}) is not in the valid range. "
         told += f"The range of valid IPs is {ranges}"
         raise _invalid(service, "spec.clusterIPs", [address], told)
 
     def _picked(self, family: str) -> tuple[str, str]:
-        _, claims = self._addresses[family]
-        try:
-            address = claims.pick(set())
-        except Full:
-            raise InternalError("failed to allocate a serviceIP: range is full") from None
-        return address, claims.key(address)
+        for _, claims in self._ranges[family]:
+            with contextlib.suppress(Full):
+                address = claims.pick(set())
+                return address, claims.key(address)
+        raise InternalError("failed to allocate a serviceIP: range is full")
 
     # ----- ports
 

@@ -111,3 +111,21 @@ def INGRESS_CLASS(obj: Obj, now: datetime) -> list[Any]:
 def NETWORK_POLICY(obj: Obj, now: datetime) -> list[Any]:
     """NetworkPolicies."""
     return [meta.name(obj), selector(meta.get(obj, "spec.podSelector", {})), age(obj, now)]
+
+
+@printer("CIDRs", "Age")
+def SERVICE_CIDR(obj: Obj, now: datetime) -> list[Any]:
+    """ServiceCIDRs."""
+    return [meta.name(obj), ",".join(meta.get(obj, "spec.cidrs", [])), age(obj, now)]
+
+
+@printer("ParentRef", "Age")
+def IP_ADDRESS(obj: Obj, now: datetime) -> list[Any]:
+    """IPAddresses."""
+    parent, told = meta.get(obj, "spec.parentRef", None), NONE
+    if parent:
+        group = f".{parent['group']}" if parent.get("group") else ""
+        told = "/".join(
+            (f"{parent['resource']}{group}", *filter(None, (parent.get("namespace"),)), parent["name"])
+        )
+    return [meta.name(obj), told, age(obj, now)]

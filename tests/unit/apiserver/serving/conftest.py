@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ import pytest
 from kdist.apiserver.authn import LOOPBACK
 from kdist.apiserver.lifecycle import ApiServer
 from kdist.config.apiserver import ApiServerSettings
+from kdist.storage.interface import Storage
 
 Obj = dict[str, Any]
 
@@ -131,19 +133,25 @@ class Api:
         return made
 
 
-@pytest.fixture
-async def api() -> AsyncIterator[Api]:
-    settings = ApiServerSettings(
-        storage="memory",
-        bind_address="127.0.0.1",
-        secure_port=0,
-        advertise_address="192.0.2.10",
-        shutdown_grace=0.1,
-    )
-    server = ApiServer(settings)
+@contextlib.asynccontextmanager
+async def served(storage: Storage | None = None, **settings: Any) -> AsyncIterator[Api]:
+    """A server on ``storage``, or on its own, for the length of the block."""
+    shared = {
+        "storage": "memory",
+        "bind_address": "127.0.0.1",
+        "secure_port": 0,
+        "advertise_address": "192.0.2.10",
+        "shutdown_grace": 0.1,
+    }
+    server = ApiServer(ApiServerSettings(**{**shared, **settings}), storage=storage)
     server.core.authenticator = _Everybody()  # type: ignore[assignment]
     await server.start()
-    api = Api(server)
-    await api.make("/api/v1/namespaces/default/serviceaccounts", {"metadata": {"name": "default"}})
-    yield api
+    yield Api(server)
     await server.stop()
+
+
+@pytest.fixture
+async def api() -> AsyncIterator[Api]:
+    async with served() as api:
+        await api.make("/api/v1/namespaces/default/serviceaccounts", {"metadata": {"name": "default"}})
+        yield api
