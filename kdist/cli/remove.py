@@ -121,7 +121,8 @@ class _Removal:
         if self._keep or not reachable:
             return
         tell(", ".join(reachable), "resetting")
-        await run_playbook(self._site, "playbooks/reset.yml", held, limit=reachable)
+        sure = {"reset_confirmed": True}  # who asked for the removal was asked before
+        await run_playbook(self._site, "playbooks/reset.yml", held, limit=reachable, extra=sure)
         console.print(f"{', '.join(reachable)}: reset")
 
     async def _settle(self, observed: Observed, held: Held, tell: Callable[[str, str], None]) -> None:
