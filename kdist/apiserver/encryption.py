@@ -6,6 +6,7 @@ What is encrypted and how is :mod:`kdist.storage.encryption`.
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -67,12 +68,13 @@ async def keep_current(hub: Hub, settings: ApiServerSettings) -> None:
     path, storage = settings.encryption_provider_config, hub.storage
     assert path is not None and isinstance(storage, EncryptedStorage), "checked at the start"
     seen = _content(path)
+    _in_force(seen or b"", b"")
     while True:
         await asyncio.sleep(RELOAD_SECONDS)
         now = _content(path)
         if now is None or now == seen:
             continue
-        seen = now
+        before, seen = seen, now
         try:
             storage.use(load(path))
         except ConfigurationError as error:
@@ -80,8 +82,19 @@ async def keep_current(hub: Hub, settings: ApiServerSettings) -> None:
             _log.error("the changed encryption configuration is not used", error=str(error))
             continue
         metrics.ENCRYPTION_RELOADS.at("success").value += 1
+        _in_force(now, before or b"")
         _log.info("loaded the changed encryption configuration", path=str(path))
         await _mend(hub)
+
+
+def _in_force(now: bytes, before: bytes) -> None:
+    """Tell which file is in force: an exchange of keys waits until every server tells the same."""
+    metrics.ENCRYPTION_CONFIG.forget(_digest(before))
+    metrics.ENCRYPTION_CONFIG.at(_digest(now)).value = 1
+
+
+def _digest(content: bytes) -> str:
+    return "sha256:" + hashlib.sha256(content).hexdigest()
 
 
 def _content(path: Path) -> bytes | None:

@@ -82,6 +82,13 @@ ENCRYPTION_RELOADS = Values(
     ("status",),
     alpha=True,
 )
+ENCRYPTION_CONFIG = Values(
+    "apiserver_encryption_config_controller_last_config_info",
+    "1 for the encryption configuration in force; its hash is that of the file.",
+    ("hash",),
+    type="gauge",
+    alpha=True,
+)
 BUILD = Values(
     "kubernetes_build_info",
     "Always 1; the labels tell the version.",

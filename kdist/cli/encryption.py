@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -30,8 +31,8 @@ _file = click.option(
 def encryption() -> None:
     """Exchange the keys of encryption at rest, and rewrite what is stored.
 
-    To exchange a key: add-key, promote-key, rewrite, remove-keys. After each change of the file run site.yml, so that
-    every API server has it; servers load it by themselves.
+    `rotate` exchanges a key from the operator's machine. By hand, on the control plane that keeps the authorities:
+    add-key, promote-key, rewrite, remove-keys, and site.yml after each change of the file.
     """
 
 
@@ -68,6 +69,71 @@ def promote_key(file: Path) -> None:
 def remove_keys(file: Path) -> None:
     """Forget all keys but the one that writes; only after a rewrite."""
     _change(file, encryptionconfig.remove_keys, "only the key that writes is left")
+
+
+@encryption.command(hidden=True)
+@_file
+def stage(file: Path) -> None:
+    """Where an exchange of keys is, as JSON; for the operator's machine."""
+    try:
+        click.echo(json.dumps(encryptionconfig.stage(file.read_text())))
+    except (OSError, ValueError) as error:
+        raise click.ClickException(f"{file}: {error}") from error
+
+
+@encryption.command()
+@click.option(
+    "--inventory",
+    "-i",
+    type=click.Path(exists=True, path_type=Path),
+    default="inventory/lab",
+    show_default=True,
+)
+@click.option(
+    "--resources", help="Comma-separated: what to rewrite; default: kdist_encrypted_resources of the cluster."
+)
+@click.option("--break-lock", is_flag=True, help="Take the lock of an operator who is gone.")
+def rotate(inventory: Path, resources: str | None, break_lock: bool) -> None:
+    """Exchange the key of a running cluster, in four steps without downtime; goes on where it was interrupted."""
+    from kdist.lifecycle import keyrotation
+    from kdist.lifecycle.operation.journal import JournalError
+    from kdist.lifecycle.operation.lock import LockHeld, NoHostForLock
+    from kdist.lifecycle.operation.remote import HostError
+    from kdist.lifecycle.operation.runner import PlaybookFailed
+    from kdist.lifecycle.operation.site import SiteError
+
+    try:
+        asyncio.run(_rotate(inventory, resources, break_lock))
+    except (PlaybookFailed, HostError) as error:
+        raise click.ClickException(f"{error}\nGo on with the same command when that is mended.") from error
+    except (SiteError, LockHeld, NoHostForLock, JournalError, keyrotation.Refused) as error:
+        raise click.ClickException(str(error)) from error
+    click.echo("the key was exchanged; keep a copy of encryption.yaml beside every etcd snapshot")
+
+
+async def _rotate(inventory: Path, resources: str | None, break_lock: bool) -> None:
+    from kdist.cli.following import following
+    from kdist.lifecycle import keyrotation
+    from kdist.lifecycle.operation.journal import Entry
+    from kdist.lifecycle.operation.lock import operator_lock
+    from kdist.lifecycle.operation.site import Site
+
+    site = await Site.load(inventory)
+    journal = keyrotation.path(site).load()
+    if journal is None or not journal.open:
+        named = tuple(n.strip() for n in resources.split(",") if n.strip()) if resources else None
+        journal = keyrotation.begin(
+            named or site.spec.settings.encrypted_resources, await keyrotation.stage(site)
+        )
+
+    def tell(entry: Entry) -> None:
+        if entry.began and entry.ended:
+            took = f"{entry.state.value} in {entry.ended - entry.began:.0f} s"
+            click.echo(f"{entry.name}: {took}: {entry.detail or entry.does}")
+
+    async with operator_lock(site, "kdist encryption rotate", break_lock=break_lock) as held:
+        with following("encryption", len(site.control_planes)) as on_event:
+            await keyrotation.run(site, held, journal, tell, on_event)
 
 
 @encryption.command()

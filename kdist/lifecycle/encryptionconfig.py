@@ -77,6 +77,34 @@ def remove_keys(text: str) -> str:
     return _text(document)
 
 
+def stage(text: str) -> str:
+    """Where an exchange is: ``stable``, ``added`` (the newest key reads) or ``promoted`` (it writes). NotOurs."""
+    numbers = [int(key["name"][3:]) for key in _keys(_parse(text)) if key["name"][3:].isdigit()]
+    if len(numbers) < 2:
+        return "stable"
+    return "promoted" if numbers[0] == max(numbers) else "added"
+
+
+# Step of an exchange -> the stage it begins at, the stage it leads to, and what does it.
+_STEPS: dict[str, tuple[str, str, Callable[[str], str]]] = {
+    "add": ("stable", "added", add_key),
+    "promote": ("added", "promoted", promote_key),
+    "remove": ("promoted", "stable", remove_keys),
+}
+
+
+def advance(text: str, step: str) -> str:
+    """Take a step (add, promote, remove); one that was taken before changes nothing. NotOurs, ValueError."""
+    begins, leads, take = _STEPS[step]
+    now = stage(text)
+    if now == leads:
+        return text
+    if now != begins:
+        following = next(name for name, (begin, _, _) in _STEPS.items() if begin == now)
+        raise ValueError(f"{step} does not follow now: the next step is {following}")
+    return take(text)
+
+
 def _document(resources: Sequence[str], keys: list[Obj]) -> Obj:
     rule = {"resources": list(resources), "providers": _providers(keys, off=False)}
     return {

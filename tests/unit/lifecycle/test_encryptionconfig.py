@@ -63,3 +63,24 @@ def test_a_file_written_by_hand_is_left_alone():
     text = config.converge(None, ["secrets"]).replace("secretbox", "aesgcm")
     with pytest.raises(config.NotOurs, match="aesgcm"):
         config.converge(text, ["secrets"])
+
+
+def test_steps_follow_each_other_and_are_taken_once():
+    make = maker()
+    text = config.converge(None, ["secrets"], make)
+    for step, stage in (("add", "added"), ("promote", "promoted"), ("remove", "stable")):
+        before, text = text, config.advance(text, step)
+        assert text != before
+        assert config.stage(text) == stage
+        assert config.advance(text, step) == text
+
+
+@pytest.mark.parametrize(
+    ("taken", "asked", "following"), [((), "promote", "add"), (("add",), "remove", "promote")]
+)
+def test_a_step_out_of_order_is_refused(taken, asked, following):
+    text = config.converge(None, ["secrets"])
+    for step in taken:
+        text = config.advance(text, step)
+    with pytest.raises(ValueError, match=f"the next step is {following}"):
+        config.advance(text, asked)
