@@ -15,7 +15,7 @@ import yaml
 from tests.e2e import test_reset as e2e
 from tests.e2e.conftest import ROOT, Cluster, eventually, run
 
-NAME, SUBNET = "luck", "10.86.0.0/24"
+NAME, SUBNET = "luck", "10.86.2.0/24"
 HOSTS = ("cp1", "w1")
 PHASES = ("release", "release,runtime", "release,runtime,pki", "release,runtime,pki,control_plane")
 ETCD_DISK = "mkdir -p /var/lib/etcd && mount -t tmpfs -o size=300m,mode=700 tmpfs /var/lib/etcd"
