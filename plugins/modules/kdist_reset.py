@@ -57,6 +57,7 @@ from ansible.module_utils.kdist_ledger import mounts as mount_points
 SOCKET = "/run/containerd/containerd.sock"
 # Needed until the end: the ledger is removed last, the lock by the operator who holds it.
 STAYS = (DIRECTORY, "/var/lib/kdist/operator.lock")
+TIMER_STAMPS = Path("/var/lib/systemd/timers")
 CGROUPS = Path("/sys/fs/cgroup")
 VIP_MANIFEST = Path("/etc/kubernetes/manifests/kdist-vip.yaml")
 
@@ -103,6 +104,7 @@ class Reset:
             self.note("unit", name)
             if self.apply:
                 self.call("systemctl", "disable", "--now", name)
+                (TIMER_STAMPS / f"stamp-{name}").unlink(missing_ok=True)
 
     def stop_pods(self) -> None:
         if not Path(SOCKET).exists():

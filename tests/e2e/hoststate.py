@@ -26,7 +26,7 @@ LEFT_OUT = {
     "/var/cache/debconf": "debconf rewrites its databases whenever dpkg runs",
     "/var/lib/dpkg": "dpkg reorders its database; the packages are compared",
     "/var/lib/systemd/random-seed": "new at every boot",
-    "/var/lib/systemd/timers": "stamps of the system's own timers",
+    "/var/lib/systemd/timers": "stamps of the system's own timers; ours are compared",
     "/run/systemd": "systemd's own state; units are compared",
     "/run/udev": "udev's database of devices",
     "/run/log": "the journal",
@@ -106,6 +106,7 @@ def state() -> dict[str, object]:
             )
             if not line.startswith(("user", "session", "systemd-", "run-credentials"))
         ),
+        "stamps": sorted(path.name for path in Path("/var/lib/systemd/timers").glob("stamp-kdist*")),
         "packages": lines("dpkg-query", "-W", "-f", "${Package} ${Version} ${db:Status-Status}\n"),
         "sysctls": sysctls(),
         "links": sorted(re.sub(r"^\d+: |@.*?:|qlen \d+", "", line) for line in lines("ip", "-o", "link")),
