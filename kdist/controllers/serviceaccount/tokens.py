@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
-from collections.abc import Coroutine, Iterable
+from collections.abc import Container, Coroutine, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,10 @@ NAME = "kubernetes.io/service-account.name"
 UID = "kubernetes.io/service-account.uid"
 ISSUER = "kubernetes/serviceaccount"
 LOOK_SECONDS = 5.0
+
+
+def _decoded(text: str) -> str:
+    return base64.b64decode(text).decode("latin-1")
 
 
 def _encoded(ca: Path | None) -> str:
@@ -52,6 +56,27 @@ def sign(key: jws.PrivateKey, content: Obj) -> str:
     return jwt.encode(content, key, jws.algorithm(public), headers={"kid": jws.key_id(public)})
 
 
+def believed(private: Path) -> frozenset[str]:
+    """The ids of the keys whose tokens API servers believe: the public keys beside the private one, and its own.
+
+    OSError, ValueError.
+    """
+    keys = [jws.load_private(private).public_key()]
+    public = private.with_suffix(".pub")
+    if public.exists():
+        keys += jws.load_public(public)
+    return frozenset(jws.key_id(key) for key in keys)
+
+
+def is_outlived(token: str, keys: Container[str]) -> bool:
+    """Whether the key that signed a token is believed no more, since it was exchanged. Other texts are let be."""
+    try:
+        kid = jwt.get_unverified_header(token).get("kid")
+    except jwt.InvalidTokenError:
+        return False
+    return kid is not None and kid not in keys
+
+
 class ServiceAccountTokenController(Controller):
     """One key is one Secret."""
 
@@ -65,19 +90,22 @@ class ServiceAccountTokenController(Controller):
         self._key = Followed(lambda: jws.load_private(path), [path])
         self._ca = Followed(lambda: _encoded(ca), [ca] if ca else [])
         self._ca.on_change(self._all_again)
+        self._believed = Followed(lambda: believed(path), [path, path.with_suffix(".pub")])
+        self._believed.on_change(self._all_again)
         self._accounts = self.watch(SERVICE_ACCOUNTS, self._account_changed, metadata_only=True)
         self._secrets = self.watch(SECRETS, self.enqueue, field_selector=f"type={TYPE}")
 
     def loops(self) -> Iterable[Coroutine[Any, Any, None]]:
-        """Look at the CA now and then: the Secrets carry it."""
+        """Look at the CA and the keys now and then: the Secrets carry it, and tokens by them."""
         return [self._look()] if self.settings.service_account_private_key_file else []
 
     async def _look(self) -> None:
         while True:
             await asyncio.sleep(LOOK_SECONDS)
             self._ca.current()
+            self._believed.current()
 
-    def _all_again(self, _: str) -> None:
+    def _all_again(self, _: object) -> None:
         for secret in self._secrets.list():
             self.queue.add(meta.key(secret))
 
@@ -127,7 +155,7 @@ class ServiceAccountTokenController(Controller):
             data["ca.crt"] = authority
         if not data.get("namespace"):
             data["namespace"] = base64.b64encode(meta.namespace(secret).encode()).decode()
-        if not data.get("token"):
+        if not data.get("token") or is_outlived(_decoded(data["token"]), self._believed.current()):
             token = sign(self._key.current(), claims(account, secret))
             data["token"] = base64.b64encode(token.encode()).decode()
         return data

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import jwt
@@ -12,6 +13,9 @@ import pytest
 from kdist.controllers.bootstraptokens import token as tokens
 from kdist.controllers.bootstraptokens.signer import signed
 from kdist.controllers.serviceaccount.legacycleaner import secrets_of, verdict
+from kdist.controllers.serviceaccount.tokens import believed, is_outlived, sign
+from kdist.pki import files, jws, plan
+from kdist.pki.rotation import TOKENS, Exchange, Phase
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 
@@ -105,3 +109,16 @@ def test_every_way_a_pod_refers_to_a_secret_counts() -> None:
     volumes = [{"secret": {"secretName": "c"}}, {"projected": {"sources": [{"secret": {"name": "d"}}]}}]
     pod = {"spec": {"containers": [container], "volumes": volumes, "imagePullSecrets": [{"name": "e"}]}}
     assert {name for name in secrets_of(pod) if name} == {"a", "b", "c", "d", "e"}
+
+
+def test_a_token_in_a_secret_is_signed_anew_once_its_key_is_believed_no_more(tmp_path: Path) -> None:
+    cluster = plan.Cluster("t", "10.96.0.0/16", "cluster.local", ("10.0.0.1",))
+    files.provision(tmp_path, cluster, plan.Host("cp1", "10.0.0.1", control_plane=True))
+    private = tmp_path / "etc/kubernetes/pki/sa.key"
+    token = sign(jws.load_private(private), {"sub": "somebody"})
+    exchange = Exchange(files.HostFiles(tmp_path), TOKENS)
+    for phase in Phase:
+        assert not is_outlived(token, believed(private))
+        exchange.advance(phase)
+    assert is_outlived(token, believed(private))
+    assert not is_outlived("somebody's own text", believed(private))
