@@ -14,9 +14,11 @@ from kdist.api.meta import Obj
 from kdist.api.resources import Resource
 from kdist.apiserver import answers, negotiation, pipeline
 from kdist.apiserver.authn.user import User
+from kdist.apiserver.autoscalerversions import NOTES
 from kdist.apiserver.core import Core
 from kdist.apiserver.negotiation import Form
 from kdist.apiserver.pipeline import Act, Pipeline
+from kdist.apiserver.registry.workloads import TEMPLATE_COUNT
 from kdist.apiserver.request import Request, Send
 from kdist.apiserver.store import Store, Stored
 from kdist.apiserver.validation import decode, read_object
@@ -24,6 +26,8 @@ from kdist.apiserver.validation.decode import SLOW_FROM, Body
 from kdist.storage.watchcache import Entry
 
 _MANAGER_LIMIT = 128
+_ANNOTATED = ("DaemonSet", "HorizontalPodAutoscaler")
+_ANNOTATIONS = frozenset({TEMPLATE_COUNT, *NOTES})
 _FIELD_VALIDATION = ("", "Ignore", "Strict", "Warn")
 
 
@@ -231,8 +235,15 @@ class Call:
 
 
 def partial_metadata(obj: Obj, form: Form) -> Obj:
-    """Only the metadata of an object."""
-    return {"kind": "PartialObjectMetadata", "apiVersion": form.api_version, "metadata": obj["metadata"]}
+    """Only the metadata of an object, without the annotations in which a version tells what it has no field for."""
+    metadata = obj["metadata"]
+    annotations = metadata.get("annotations")
+    if annotations and obj.get("kind") in _ANNOTATED and not annotations.keys().isdisjoint(_ANNOTATIONS):
+        kept = {k: v for k, v in annotations.items() if k not in _ANNOTATIONS}
+        metadata = {k: v for k, v in metadata.items() if k != "annotations"}
+        if kept:
+            metadata["annotations"] = kept
+    return {"kind": "PartialObjectMetadata", "apiVersion": form.api_version, "metadata": metadata}
 
 
 def _at_version(table: Obj, form: Form) -> Obj:

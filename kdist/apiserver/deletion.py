@@ -66,12 +66,15 @@ class Outcome:
     remove: bool
 
 
-def check_preconditions(obj: Obj, options: Options) -> None:
+def check_preconditions(obj: Obj, options: Options, strategy: Strategy | None = None) -> None:
     """Raise Conflict when the object is not the one that the request means."""
+    group = strategy.error_group if strategy is not None else None
+    if group is None:
+        group = obj["apiVersion"].rpartition("/")[0]
     uid, version = meta.uid(obj), meta.resource_version(obj)
     if options.uid and options.uid != uid:
         raise errors.conflict(
-            obj["apiVersion"].rpartition("/")[0],
+            group,
             obj["kind"],
             meta.name(obj),
             f"the UID in the precondition ({options.uid}) does not match the UID in record ({uid}). "
@@ -79,7 +82,7 @@ def check_preconditions(obj: Obj, options: Options) -> None:
         )
     if options.resource_version and options.resource_version != version:
         raise errors.conflict(
-            obj["apiVersion"].rpartition("/")[0],
+            group,
             obj["kind"],
             meta.name(obj),
             f"the ResourceVersion in the precondition ({options.resource_version}) does not match the "
@@ -89,7 +92,7 @@ def check_preconditions(obj: Obj, options: Options) -> None:
 
 def plan(obj: Obj, options: Options, strategy: Strategy) -> Outcome:
     """What becomes of ``obj``, which may be changed. Raises Conflict for failed preconditions."""
-    check_preconditions(obj, options)
+    check_preconditions(obj, options, strategy)
     finalizers = _finalizers(obj, options, strategy)
     metadata = obj["metadata"]
     grace = strategy.grace_seconds(obj, options.grace_seconds)
@@ -149,6 +152,8 @@ def _finalizers(obj: Obj, options: Options, strategy: Strategy) -> list[str]:
     have: list[str] = list(obj["metadata"].get("finalizers") or ())
     if not obj["metadata"].get("deletionTimestamp"):
         have += (f for f in strategy.deletion_finalizers if f not in have)
+    if not strategy.collected:
+        return have
     policy = options.propagation
     if not policy:
         if ORPHAN in have or FOREGROUND in have:

@@ -299,4 +299,6 @@ class Store:
 
     def invalid(self, name: str, causes: list[errors.Cause]) -> errors.Invalid:
         """``Pod "x" is invalid: ...``."""
-        return errors.invalid(self.resource.group, self.resource.kind, name, causes)
+        group = self.strategy.error_group
+        group = self.resource.group if group is None else group
+        return errors.invalid(group, self.resource.kind, name, causes)

@@ -106,6 +106,7 @@ def _cause(cause: dict[str, Any]) -> tuple[str, str, str]:
     message = re.sub(r"strconv.Atoi: parsing .*: ", "", message)
     if field.endswith(_COUNTS):  # numbers or percentages
         message = re.sub(r'^Invalid value: ("[^"]*"|0): ', "Invalid value: COMPOSITE: ", message)
+    message = re.sub(r'^(Invalid value: )"[^"]*"(: must be an integer)', r"\1COMPOSITE\2", message)
     return field, cause.get("reason", ""), _told(message).partition("\n")[0].rstrip(": ")
 
 

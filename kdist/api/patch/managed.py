@@ -136,6 +136,8 @@ def track_update(
         creator = Manager(manager, "Update", new.get("apiVersion", ""), subresource)
         _own_everything(new, schema, creator, now, reset)
         return
+    if old is not None and not sent and not before.get("managedFields"):
+        return  # nobody ever owned anything: that begins with a creation or with an apply
     managers = read({"managedFields": sent}) if sent else read(before)
     if sent == [{}]:
         managers = {}

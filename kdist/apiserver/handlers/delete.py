@@ -102,7 +102,7 @@ async def delete_object(
         if current is None:
             raise store.not_found(name)
         if not fresh and (options.uid or options.resource_version):
-            deletion.check_preconditions(await store.current(current), options)
+            deletion.check_preconditions(await store.current(current), options, store.strategy)
         obj = await store.current(current)
         before = copy(obj)
         review = pipeline.review(act, "delete", old=copy(obj))

@@ -53,6 +53,10 @@ class Strategy:
     orphans_by_default: ClassVar[bool] = False
     #: Whether metadata.generation counts changes of everything but metadata and status.
     tracks_generation: bool = False
+    #: Whether a deletion may leave the object to the garbage collector, by the finalizers of its policies.
+    collected: ClassVar[bool] = True
+    #: The group in refusals of objects of this kind, where it is not the resource's own.
+    error_group: ClassVar[str | None] = None
     #: The generation of a new object; the first change makes it 1 where it is 0.
     first_generation: ClassVar[int] = 1
     #: The status of a new object, for resources with a status of their own.

@@ -11,7 +11,6 @@ from kdist.apiserver.validation import causes, names
 
 _NAME_LABEL = "kubernetes.io/metadata.name"
 _HIGHEST_USER_PRIORITY = 1_000_000_000
-_EFFECTS = ("NoSchedule", "PreferNoSchedule", "NoExecute")
 
 
 class NamespaceStrategy(Strategy):
@@ -53,57 +52,6 @@ class NamespaceStrategy(Strategy):
     def fields(self, obj: Obj) -> dict[str, str]:
         """By phase, too."""
         return {**super().fields(obj), "status.phase": meta.get(obj, "status.phase", "")}
-
-
-class NodeStrategy(Strategy):
-    """Nodes."""
-
-    def check(self, obj: Obj) -> list[Cause]:
-        """Taints are well formed and unique."""
-        found: list[Cause] = []
-        seen: set[tuple[str, str]] = set()
-        for at, taint in enumerate(meta.get(obj, "spec.taints", [])):
-            where, key, effect = f"spec.taints[{at}]", taint.get("key") or "", taint.get("effect")
-            found += [causes.invalid(f"{where}.key", key, c) for c in names.qualified_name(key)]
-            value = taint.get("value") or ""
-            found += [causes.invalid(f"{where}.value", value, c) for c in names.label_value(value)]
-            if effect not in _EFFECTS:
-                found.append(causes.not_supported(f"{where}.effect", effect or "", _EFFECTS))
-            if (key, effect) in seen:
-                found.append(causes.duplicate(where, taint))
-            seen.add((key, effect))
-        return found
-
-    def check_update(self, new: Obj, old: Obj) -> list[Cause]:
-        """Pod CIDRs and the provider's id may be set once."""
-        found: list[Cause] = []
-        for field in ("podCIDRs", "providerID"):
-            had = meta.get(old, f"spec.{field}")
-            if had and had != meta.get(new, f"spec.{field}"):
-                told = "node updates may not change " + field
-                found.append(causes.forbidden(f"spec.{field}", f'{told} except from "" to valid'))
-        return found
-
-    def default(self, obj: Obj) -> None:
-        """podCIDR and the first of podCIDRs are the same field."""
-        spec = obj.setdefault("spec", {})
-        if spec.get("podCIDR") and not spec.get("podCIDRs"):
-            spec["podCIDRs"] = [spec["podCIDR"]]
-        elif spec.get("podCIDRs"):
-            spec["podCIDR"] = spec["podCIDRs"][0]
-        status = obj.get("status") or {}
-        if status.get("capacity") and not status.get("allocatable"):
-            status["allocatable"] = dict(status["capacity"])
-
-    def prepare_create(self, obj: Obj) -> None:
-        """A node registers itself together with its status."""
-        if self.tracks_generation:
-            obj["metadata"]["generation"] = 1
-
-    def fields(self, obj: Obj) -> dict[str, str]:
-        """By schedulability, too."""
-        cordoned = "true" if meta.get(obj, "spec.unschedulable") else "false"
-        return {**super().fields(obj), "spec.unschedulable": cordoned}
 
 
 class PriorityClassStrategy(Strategy):

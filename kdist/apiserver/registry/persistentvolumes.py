@@ -125,8 +125,12 @@ class PersistentVolumeStrategy(Strategy):
         if before.get("nodeAffinity") is not None and not _same_nodes(affinity, before["nodeAffinity"]):
             told = f"{causes.IMMUTABLE}, except for updating from beta label to GA"
             found.append(causes.invalid("nodeAffinity", affinity, told))
-        if spec.get("volumeAttributesClassName") != before.get("volumeAttributesClassName"):
+        now, had = (s.get("volumeAttributesClassName") for s in (spec, before))
+        if now != had and not self.features("VolumeAttributesClass"):
             told = "update is forbidden when the VolumeAttributesClass feature gate is disabled"
+            found.append(causes.forbidden("spec.volumeAttributesClassName", told))
+        elif now is None and had is not None:
+            told = "update from non-nil value to nil is forbidden"
             found.append(causes.forbidden("spec.volumeAttributesClassName", told))
         return found
 

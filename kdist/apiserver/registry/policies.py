@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from kdist.api import meta
 from kdist.api.errors import Cause
 from kdist.api.meta import Obj
 from kdist.apiserver.registry import flowcontrol
@@ -39,87 +38,6 @@ class PodDisruptionBudgetStrategy(Strategy):
             if value is not None:
                 found += check_int_or_percent(value, f"spec.{field}")
         return found
-
-
-class HorizontalPodAutoscalerStrategy(Strategy):
-    """HorizontalPodAutoscalers, both versions."""
-
-    initial_status: ClassVar[Obj] = {"currentReplicas": 0, "desiredReplicas": 0}
-
-    def default(self, obj: Obj) -> None:
-        """At least one replica, 80% CPU."""
-        spec = obj.setdefault("spec", {})
-        fill(spec, minReplicas=1)
-        if self.resource.version == "v1":
-            fill(spec, targetCPUUtilizationPercentage=80)
-        elif not spec.get("metrics"):
-            target = {"type": "Utilization", "averageUtilization": 80}
-            spec["metrics"] = [{"type": "Resource", "resource": {"name": "cpu", "target": target}}]
-        if behavior := spec.get("behavior"):
-            _default_behavior(behavior)
-
-    def check(self, obj: Obj) -> list[Cause]:
-        """The range of replicas."""
-        spec = obj.get("spec") or {}
-        low, high = spec.get("minReplicas", 1), spec.get("maxReplicas", 0)
-        found: list[Cause] = []
-        least = 0 if self.features("HPAScaleToZero") else 1
-        if low < least:
-            told = f"must be greater than or equal to {least}"
-            found.append(causes.invalid("spec.minReplicas", low, told))
-        if high < 1:
-            found.append(causes.invalid("spec.maxReplicas", high, "must be greater than 0"))
-        elif high < low:
-            found.append(
-                causes.invalid("spec.maxReplicas", high, "must be greater than or equal to `minReplicas`")
-            )
-        return found
-
-
-def _default_behavior(behavior: Obj) -> None:
-    quick = [{"type": "Pods", "value": 4, "periodSeconds": 15}]
-    double = [{"type": "Percent", "value": 100, "periodSeconds": 15}]
-    for direction, policies in (("scaleUp", quick + double), ("scaleDown", double)):
-        fill(behavior.setdefault(direction, {}), selectPolicy="Max", policies=policies)
-    fill(behavior["scaleUp"], stabilizationWindowSeconds=0)
-
-
-class EventStrategy(Strategy):
-    """Events of core/v1 and events.k8s.io/v1: selectable by what they are about."""
-
-    allow_create_on_update = True
-
-    def fields(self, obj: Obj) -> dict[str, str]:
-        """The object, the reason, the source; of the core version, in which every event is stored."""
-        about = obj.get("involvedObject") or {}
-        keys = ("kind", "namespace", "name", "uid", "apiVersion", "resourceVersion", "fieldPath")
-        reporter = obj.get("reportingComponent") or ""
-        return {
-            **super().fields(obj),
-            **{f"involvedObject.{key}": about.get(key, "") for key in keys},
-            "reason": obj.get("reason", ""),
-            "reportingComponent": reporter,
-            "source": meta.get(obj, "source.component") or reporter,
-            "type": obj.get("type", ""),
-        }
-
-    def field_label(self, label: str) -> str | None:
-        """events.k8s.io has names of its own, and none for the source."""
-        if self.resource.group == "":
-            return super().field_label(label)
-        if label in ("source", "reportingComponent") or label.startswith("involvedObject."):
-            return None
-        if label == "reportingController":
-            return "reportingComponent"
-        return super().field_label(label.replace("regarding.", "involvedObject.", 1))
-
-    def check(self, obj: Obj) -> list[Cause]:
-        """An event lies in the namespace of what it is about."""
-        about, field = obj.get("involvedObject") or {}, "involvedObject.namespace"
-        space = about.get("namespace")
-        if self.resource.group == "" and space and space != meta.namespace(obj):
-            return [causes.invalid(field, space, "does not match event.namespace")]
-        return []
 
 
 class FlowSchemaStrategy(Strategy):

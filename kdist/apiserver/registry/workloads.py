@@ -361,7 +361,7 @@ class DaemonSetStrategy(WorkloadStrategy):
     def default(self, obj: Obj) -> None:
         """Rolled one node at a time."""
         super().default(obj)
-        if _TEMPLATE_COUNT not in meta.annotations(obj):
+        if TEMPLATE_COUNT not in meta.annotations(obj):
             _count_template({"metadata": obj.setdefault("metadata", {})}, 0)
         spec = obj["spec"]
         fill(spec, revisionHistoryLimit=10)
@@ -400,16 +400,16 @@ class DaemonSetStrategy(WorkloadStrategy):
         return found
 
 
-_TEMPLATE_COUNT = "deprecated.daemonset.template.generation"
+TEMPLATE_COUNT = "deprecated.daemonset.template.generation"
 
 
 def _template_count(obj: Obj) -> int:
-    text = meta.annotations(obj).get(_TEMPLATE_COUNT, "")
+    text = meta.annotations(obj).get(TEMPLATE_COUNT, "")
     return int(text) if text.isdigit() else 0
 
 
 def _count_template(obj: Obj, count: int) -> None:
-    obj["metadata"]["annotations"] = {**meta.annotations(obj), _TEMPLATE_COUNT: str(count)}
+    obj["metadata"]["annotations"] = {**meta.annotations(obj), TEMPLATE_COUNT: str(count)}
 
 
 def _check_daemon_rollout(rolling: Obj, where: str) -> Iterator[Cause]:

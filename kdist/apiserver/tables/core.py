@@ -117,7 +117,7 @@ def EVENT(obj: Obj, now: datetime) -> list[Any]:
         since(last, now),
         obj.get("type", ""),
         obj.get("reason", ""),
-        f"{about.get('kind', '').lower()}/{about.get('name', '')}",
+        "/".join(part for part in (about.get("kind", "").lower(), about.get("name", "")) if part),
         about.get("fieldPath", ""),
         _event_source(obj),
         (obj.get("message") or obj.get("note") or "").strip(),

@@ -263,6 +263,9 @@ def _metric(metric: Obj, current: Obj) -> str:
         percent = have.get("averageUtilization")
         name = meta.get(metric, f"{field}.name", "")
         return f"{name}: {UNKNOWN if percent is None else f'{percent}%'}/{wanted['averageUtilization']}%"
+    if "averageValue" in wanted and field in ("resource", "containerResource"):
+        name = meta.get(metric, f"{field}.name", "")
+        return f"{name}: {have.get('averageValue', UNKNOWN)}/{wanted['averageValue']}"
     if "averageValue" in wanted:
         return f"{have.get('averageValue', UNKNOWN)}/{wanted['averageValue']}" + (
             " (avg)" if kind in ("External", "Object") else ""
