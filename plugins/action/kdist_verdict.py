@@ -5,6 +5,7 @@ Runs on the operator's machine and touches no host. Everything that is wrong com
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import datetime
 from collections.abc import Collection, Mapping
@@ -17,6 +18,8 @@ from kdist import __version__
 from kdist.lifecycle import preflight, spec, versions
 from kdist.lifecycle.bundle import intake, manifest, trust
 from kdist.lifecycle.certificates import given
+from kdist.lifecycle.join import keeper
+from kdist.lifecycle.operation.remote import Reach
 
 # What a relative kdist_bundle is relative to.
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -63,13 +66,14 @@ class ActionModule(ActionBase):
         facts["manifests"] = {
             suite: bundle.share(suite) for suite in bundle.hosts if suite in suites.values()
         }
+        holder = verdict.authority_holder if verdict.first else self._holder(cluster, variables)
         joining = verdict.joining(cluster)
         facts["hosts"] = {
             n: h | {"joins_etcd": n in joining, "suite": suites.get(n)} for n, h in facts["hosts"].items()
         }
         facts |= {
             "first": verdict.first,
-            "authority_holder": verdict.authority_holder,
+            "authority_holder": holder,
             "with_etcd_data": verdict.with_etcd_data,
         }
         return result | {"changed": False, **facts}
@@ -89,6 +93,17 @@ class ActionModule(ActionBase):
         for warning in verdict.warnings:
             self._display.warning(str(warning))
         return verdict
+
+    def _holder(self, cluster: spec.ClusterSpec, variables: dict[str, Any]) -> str:
+        """Who signs when no control plane is part of this run; the first one may be down."""
+        names = [host.name for host in cluster.control_planes]
+        if cluster.settings.join_token:
+            return names[0]  # nobody is asked
+        reaches = [Reach.from_variables(name, variables["hostvars"][name]) for name in names]
+        found, passed = asyncio.run(keeper.of(reaches))
+        for reason in passed:
+            self._display.warning(reason)
+        return found or names[0]
 
     def _version_problems(
         self, bundle: manifest.Manifest, api_level: str, variables: dict[str, Any]

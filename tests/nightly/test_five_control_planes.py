@@ -1,0 +1,110 @@
+"""Five control planes: grown from three with progress in sight, hosts that die as they join, and what is refused."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import time
+from collections.abc import Iterator
+
+import pytest
+import yaml
+
+from tests.e2e.conftest import ROOT, Cluster, changes, eventually, members, only, run, write
+
+NAME, NET = "five", "10.74.0"
+THREE = {"cp1", "cp2", "cp3", "w1"}
+FIVE = {*THREE, "cp4", "cp5"}
+# What one more member may take from its host's being ready to its vote.
+PROMOTION_SECONDS = 15
+
+
+def use(cluster: Cluster, hosts: set[str]) -> None:
+    whole = yaml.safe_load((cluster.inventory / "every-host.txt").read_text())
+    write(cluster.inventory, only(whole, hosts))
+
+
+@pytest.fixture(scope="module")
+def three() -> Iterator[Cluster]:
+    """Three control planes and a worker; two more hosts are there."""
+    inventory = ROOT / "inventory" / f"lab-{NAME}"
+    run(["kdist", "bundle", "build"], timeout=900)
+    run(["kdist", "lab", "down", "--name", NAME])
+    size = ["--hosts", "6", "--control-planes", "5", "--subnet", f"{NET}.0/24"]
+    run(
+        ["kdist", "lab", "up", "--name", NAME, *size, "--inventory", str(inventory / "hosts.yml")],
+        timeout=400,
+    )
+    whole = yaml.safe_load((inventory / "hosts.yml").read_text())
+    (inventory / "every-host.txt").write_text(yaml.safe_dump(whole))
+    cluster = Cluster(inventory, NAME)
+    use(cluster, THREE)
+    cluster.playbook("site.yml", timeout=900)
+    yield cluster
+    run(["kdist", "lab", "down", "--name", NAME])
+    shutil.rmtree(inventory, ignore_errors=True)
+
+
+def alive(cluster: Cluster, host: str) -> None:
+    eventually(
+        lambda: cluster.ssh(host, "systemctl is-system-running || true").strip() in ("running", "degraded"),
+        60,
+        host,
+    )
+
+
+def test_nobody_joins_while_a_control_plane_is_down(three: Cluster) -> None:
+    use(three, FIVE)
+    three.lab("crash", "cp3")
+    out = three.playbook("site.yml", "--limit", "cp4", check=False, timeout=400)
+    assert "etcd of cp3 does not answer, and cp4 would be member 4" in out
+    assert "kdist remove cp3" in out
+    assert set(members(three, "cp1")) == {"cp1", "cp2", "cp3"}
+    three.lab("start", "cp3")
+    eventually(lambda: "cp3" in three.ready_nodes(), 180, "cp3 is back")
+
+
+def test_one_that_answers_is_not_removed_while_another_does_not(three: Cluster) -> None:
+    three.lab("crash", "cp3")
+    with pytest.raises(AssertionError, match="without cp2 etcd would lose its quorum: cp3 does not answer"):
+        run(["kdist", "remove", "-i", str(three.inventory), "cp2", "--yes"], timeout=200)
+    assert set(members(three, "cp1")) == {"cp1", "cp2", "cp3"}
+    assert "SchedulingDisabled" not in three.kubectl("get", "nodes")
+    three.lab("start", "cp3")
+    eventually(lambda: "cp3" in three.ready_nodes(), 180, "cp3 is back")
+
+
+def test_a_learner_whose_host_died_makes_room(three: Cluster) -> None:
+    pki = "--cacert=ca.crt --cert=healthcheck-client.crt --key=healthcheck-client.key"
+    three.ssh(
+        "cp1",
+        f"cd /etc/kubernetes/pki/etcd && ETCDCTL_API=3 etcdctl {pki} member add dead --learner "
+        f"--peer-urls=https://{NET}.99:2380",
+    )
+    assert len(members(three, "cp1")) == 4
+    began = time.monotonic()
+    recap = three.playbook("site.yml", timeout=900)
+    print(f"\nfrom three to five in {time.monotonic() - began:.1f} s")
+    assert members(three, "cp1") == dict.fromkeys(("cp1", "cp2", "cp3", "cp4", "cp5"), True)
+    assert three.ready_nodes() == FIVE
+    for host in ("cp4", "cp5"):
+        shown = re.findall(rf"^{host}: etcd: (.*)$", recap, re.M)
+        print(f"{host}: {shown}")
+        assert len(shown) * 3 <= PROMOTION_SECONDS, (
+            "one line in three seconds while the learner waits for its vote"
+        )
+    again = changes(three.playbook("site.yml", timeout=600))
+    assert {host: row["changed"] for host, row in again.items()} == dict.fromkeys(FIVE, 0)
+
+
+def test_any_two_of_five_may_be_lost_and_removed(three: Cluster) -> None:
+    three.lab("crash", "cp1")
+    three.lab("crash", "cp4")
+    run(["kdist", "remove", "-i", str(three.inventory), "cp1", "cp4", "--yes"], timeout=900)
+    assert members(three, "cp2") == dict.fromkeys(("cp2", "cp3", "cp5"), True)
+    use(three, FIVE - {"cp1", "cp4"})
+    recap = changes(three.playbook("site.yml", timeout=600))
+    assert {host: row["changed"] for host, row in recap.items()} == dict.fromkeys(
+        ("cp2", "cp3", "cp5", "w1"), 0
+    )
+    assert three.ready_nodes() == {"cp2", "cp3", "cp5", "w1"}
