@@ -165,23 +165,28 @@ def write(inventory: Path, content: dict[str, Any]) -> None:
     (inventory / "hosts.yml").write_text(yaml.safe_dump(content))
 
 
-@pytest.fixture(scope="session")
-def grown() -> Iterator[Cluster]:
-    """A cluster of one control plane and one worker to which two control planes were added; host w2 is bare."""
-    inventory = ROOT / "inventory" / f"lab-{HA}"
-    hosts = inventory / "hosts.yml"
+def _grow(cluster: Cluster) -> None:
+    hosts = cluster.inventory / "hosts.yml"
     run(["kdist", "bundle", "build"], timeout=900)
     run(["kdist", "lab", "down", "--name", HA])
     size = ["--hosts", "5", "--control-planes", "3", "--subnet", f"{HA_NET}.0/24"]
     run(["kdist", "lab", "up", "--name", HA, *size, "--inventory", str(hosts)], timeout=400)
     whole = yaml.safe_load(hosts.read_text())
     whole["all"]["vars"] |= {"kdist_api_vip": VIP, "kdist_pod_cidr": "10.128.0.0/10"}
+    write(cluster.inventory, only(whole, FIRST))
+    cluster.playbook("site.yml", timeout=600)
+    write(cluster.inventory, only(whole, {*FIRST, *CONTROL_PLANES}))
+    cluster.playbook("site.yml", timeout=600)
+    (cluster.inventory / "every-host.txt").write_text(yaml.safe_dump(whole))
+
+
+@pytest.fixture(scope="session")
+def grown() -> Iterator[Cluster]:
+    """A cluster of one control plane and one worker to which two control planes were added; host w2 is bare."""
+    inventory = ROOT / "inventory" / f"lab-{HA}"
     cluster = Cluster(inventory, HA)
-    write(inventory, only(whole, FIRST))
-    cluster.playbook("site.yml", timeout=600)
-    write(inventory, only(whole, {*FIRST, *CONTROL_PLANES}))
-    cluster.playbook("site.yml", timeout=600)
-    (inventory / "every-host.txt").write_text(yaml.safe_dump(whole))
+    if not os.environ.get("REUSE_LAB"):
+        _grow(cluster)
     yield cluster
     if not os.environ.get("KEEP_LAB"):
         run(["kdist", "lab", "down", "--name", HA])

@@ -43,6 +43,21 @@ print((issue.sign(leaf, issue.request(leaf, key), pair, datetime.timedelta(secon
 """
 
 
+WEB = """
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: web}
+spec:
+  replicas: 2
+  selector: {matchLabels: {app: web}}
+  template:
+    metadata: {labels: {app: web}}
+    spec:
+      nodeName: w2
+      containers: [{name: web, image: "localhost/demo-web:0.1.0"}]
+"""
+
+
 @pytest.fixture(scope="module", autouse=True)
 def lab_ends_here() -> Iterator[None]:
     """Nobody needs the lab any more: idle hosts cost the tests that follow."""
@@ -86,9 +101,7 @@ def test_one_worker_is_added_and_a_thousand_others_are_left_alone(grown: Cluster
 
 def test_a_certificate_is_renewed_while_agent_and_pods_go_on(grown: Cluster) -> None:
     inventory_of(grown, {*FIRST, *CONTROL_PLANES, "w2"})
-    grown.kubectl("create", "deployment", "web", "--image=localhost/demo-web:0.1.0", "--replicas=2")
-    pinned = {"spec": {"template": {"spec": {"nodeName": "w2"}}}}
-    grown.kubectl("patch", "deployment", "web", "-p", json.dumps(pinned))
+    grown.apply(WEB)
     grown.kubectl("rollout", "status", "deployment/web", "--timeout=60s")
     before = containers(grown)
     agent = grown.ssh("w2", "systemctl show -P MainPID kdist-agent")
