@@ -128,6 +128,9 @@ async def report(inventory: Path, output: str, days: int) -> None:
         if isinstance(answer, HostError):
             problems.append(str(answer))
             continue
+        if not answer.strip():
+            problems.append(f"{host}: has no certificates: run site.yml")
+            continue
         told = json.loads(answer)
         hosts[host] = told["certificates"]
         problems += [f"{host}: {problem}" for problem in told["problems"]]

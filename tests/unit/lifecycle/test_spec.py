@@ -111,3 +111,29 @@ def test_two_hosts_with_one_address_are_refused() -> None:
 
 def test_inventory_without_control_plane_is_refused() -> None:
     assert [str(p) for p in spec.read({}, {})[1]] == ["all: group kube_control_plane has no host"]
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("365d", 31536000), ("8760h", 31536000), ("90m", 5400)])
+def test_lifetimes_are_durations(text: str, seconds: int) -> None:
+    cluster, found = spec.read(*inventory({"kdist_certificate_lifetime": text}))
+    assert found == []
+    assert cluster is not None
+    assert cluster.settings.certificate_lifetime == seconds
+
+
+def test_lifetimes_that_make_no_sense_are_refused() -> None:
+    assert problems({"kdist_certificate_lifetime": "1y", "kdist_authority_lifetime": "1m"}) == [
+        "all: kdist_authority_lifetime: must be at least 60m, not 1m",
+        "all: kdist_certificate_lifetime: must be a duration such as 365d, 8760h or 90m, not '1y'",
+    ]
+    (told,) = problems({"kdist_certificate_lifetime": "20d", "kdist_authority_lifetime": "10d"})
+    assert told.startswith("all: kdist_certificate_lifetime: is longer than kdist_authority_lifetime")
+
+
+def test_authorities_are_known_ones_with_two_files() -> None:
+    assert problems({"kdist_authorities": {"root": {}}}) == [
+        "all: kdist_authorities: unknown authority 'root'; known are ca, etcd-ca, front-proxy-ca"
+    ]
+    assert problems({"kdist_authorities": {"ca": {"certificate": "a.crt"}}}) == [
+        "all: kdist_authorities: ca must have certificate and key, the paths of two files"
+    ]
