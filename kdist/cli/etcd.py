@@ -27,7 +27,14 @@ def etcd() -> None:
     """Care for etcd: snapshots, restore, lost quorum, space."""
 
 
-for _command in (local, etcd_mending.restore, etcd_mending.recover, etcd_mending.defrag, etcd_mending.alarms):
+for _command in (
+    local,
+    etcd_mending.restore,
+    etcd_mending.recover,
+    etcd_mending.rejoin,
+    etcd_mending.defrag,
+    etcd_mending.alarms,
+):
     etcd.add_command(_command)
 
 

@@ -88,6 +88,34 @@ async def recover(inventory: Path, lost: str, check: bool, yes: bool, break_lock
 
 
 @click.command()
+@INVENTORY
+@click.argument("hosts", nargs=-1)
+@BREAK_LOCK
+@told
+async def rejoin(inventory: Path, hosts: tuple[str, ...], break_lock: bool) -> None:
+    """Let control planes join again whose membership ended: lost ones that came back after `recover`.
+
+    Their old data is renamed. Default: every one of them.
+    """
+    site = await Site.load(inventory)
+    answers = await operations.observed(site)
+    seen = {host: answer.value for host, answer in answers.items()}
+    judged = health.judge(seen, operations.now())
+    if not judged.quorum:
+        raise Refused("etcd has no quorum, so nobody can join: see `kdist etcd status`")
+    ended = health.ended(judged.rows, judged.quorum, seen)
+    if wrong := [host for host in hosts if host not in ended]:
+        raise Refused(f"{', '.join(wrong)}: no control plane with data of a membership that has ended")
+    chosen = [host for host in ended if not hosts or host in hosts]
+    if not chosen:
+        click.echo("every control plane that answers is a member")
+        return
+    async with _operation(site, "kdist etcd rejoin", break_lock=break_lock) as operation:
+        await operations.rejoin(operation, chosen)
+    click.echo(f"{', '.join(chosen)}: members again")
+
+
+@click.command()
 @click.argument("path", type=click.Path(exists=True, path_type=Path))
 @INVENTORY
 @click.option(

@@ -78,6 +78,10 @@ initial_cluster_state:
   description: For C(joined), new or existing.
   returned: state is joined
   type: str
+learner:
+  description: For C(joined), whether this host has no vote yet.
+  returned: state is joined
+  type: bool
 step:
   description: For C(joined), what was done.
   returned: state is joined
@@ -159,9 +163,13 @@ def authority(path):
     return hashlib.sha256(path.read_bytes()).hexdigest() if path.exists() else ""
 
 
-def set_aside(data):
-    target = data.with_name(f"member.ended-{time.strftime('%Y%m%dT%H%M%S')}")
-    data.rename(target)
+def set_aside(params):
+    from kdist.lifecycle.etcd import staticpod
+
+    # An etcd that is about to restart on an empty directory would begin a cluster of its own.
+    places = staticpod.Places(manifests=Path(params["manifest"]).parent, data=Path(params["data_directory"]))
+    staticpod.stop(places)
+    staticpod.set_aside(places)
 
 
 def join(module):
@@ -186,7 +194,7 @@ def join(module):
         for member in (*plan.left_behind, *([plan.old] if plan.old else [])):
             etcd.remove(member)
         if plan.step is Step.SET_ASIDE:
-            set_aside(data)
+            set_aside(params)
         etcd.add_learner(name, etcd_members.peer_url(address))
     initial = (etcd_members.initial_cluster(planes), "new")
     if plan.step is Step.KEEP:
@@ -194,10 +202,12 @@ def join(module):
     elif plan.step is not Step.FORM:
         known = [m for m in members if m != plan.old and m not in plan.left_behind]
         initial = (etcd_members.joined(known, name, address), "existing")
+    mine = next((m for m in members or () if m.name == name), None)
     return {
         "changed": plan.step in (Step.ADD, Step.REPLACE, Step.SET_ASIDE),
         "step": plan.step.value,
         "left_behind": [m.name or m.peer_urls[0] for m in plan.left_behind],
+        "learner": plan.step not in (Step.KEEP, Step.FORM) or (mine is not None and mine.learner),
         "authority": authority(PKI / "ca.crt"),
         "initial_cluster": initial[0],
         "initial_cluster_state": initial[1],
@@ -254,18 +264,19 @@ def main() -> None:
         use_release()
         from kdist.lifecycle.etcd.etcdctl import EtcdctlError
         from kdist.lifecycle.etcd.members import Degraded, NoQuorum
+        from kdist.lifecycle.etcd.staticpod import StaticPodError
     except (FileNotFoundError, ImportError) as error:
         if module.check_mode:  # an empty host: all of it is still to come
             joins = module.params["state"] == "joined" and bool(module.params["with_data"])
             step = "add" if joins else "form"
             told = {"authority": "", "left_behind": [], "initial_cluster": "", "initial_cluster_state": "new"}
-            module.exit_json(changed=joins, step=step, **told)
+            module.exit_json(changed=joins, step=step, learner=False, **told)
         module.fail_json(msg=str(error))
     if module.params["state"] == "promoted" and module.check_mode:
         module.exit_json(changed=False, waited=0.0)
     try:
         module.exit_json(**(join if module.params["state"] == "joined" else promote)(module))
-    except (Degraded, EtcdctlError, NoQuorum) as error:
+    except (Degraded, EtcdctlError, NoQuorum, StaticPodError) as error:
         module.fail_json(msg=f"{module.params['name']}: {error}")
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import shutil
 import socket
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -141,6 +141,7 @@ def judge(seen: Mapping[str, Observation | None], now: datetime) -> Health:
         *(_unreachable(host) for host, o in seen.items() if o is None),
         *_quorum_findings(rows, quorum, answers),
         *_member_findings(rows, answers),
+        *_ended_findings(rows, quorum, answers),
         *_alarm_findings(answers),
         *(f for host, o in answers.items() for f in _host_findings(host, o, now)),
     ]
@@ -243,6 +244,19 @@ def _member_findings(rows: list[Row], answers: Mapping[str, Observation]) -> lis
             Finding(f"member {row.name}: {text}", "see `kdist etcd alarms`") for text in row.running.errors
         ]
     return found
+
+
+def _ended_findings(rows: list[Row], quorum: bool, answers: Mapping[str, Observation]) -> list[Finding]:
+    return [
+        Finding(f"{host} has data of a membership that has ended", f"kdist etcd rejoin {host}")
+        for host in ended(rows, quorum, answers)
+    ]
+
+
+def ended(rows: Iterable[Row], quorum: bool, answers: Mapping[str, Observation | None]) -> list[str]:
+    """Hosts whose data is of no member any more: those that were lost, recovered from, and came back."""
+    members = {row.name for row in rows}
+    return [host for host, o in answers.items() if quorum and o and o["has_data"] and host not in members]
 
 
 def wasteful(member: Endpoint) -> bool:

@@ -88,6 +88,18 @@ async def recover(operation: Operation, choice: Choice) -> dict[str, Any]:
     return result
 
 
+async def rejoin(operation: Operation, hosts: list[str]) -> None:
+    """Let hosts whose membership has ended join anew."""
+    steps = {f"{host}/set-aside": "put the old data aside" for host in hosts}
+    recorder = operation.recorder("etcd-rejoin", steps | {"join": f"site.yml on {', '.join(hosts)}"}, {})
+    for host in hosts:
+        async with recorder.step(f"{host}/set-aside"):
+            await ask(operation.site, host, "set-aside", timeout=150)
+    async with recorder.step("join"):
+        await operation.playbook("rejoin", hosts)
+    await recorder.finish(State.DONE)
+
+
 # ----- restore
 
 
