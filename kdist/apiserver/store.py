@@ -62,6 +62,8 @@ def _meaning(error: BaseException) -> ApiError | None:
     match error:
         case storage.Unreadable():
             return errors.InternalError(f"Internal error occurred: {error}")
+        case storage.Full():
+            return errors.InternalError(f"{error}: see `kdist etcd alarms`")
         case storage.Unavailable():
             return ServiceUnavailable(f"storage is unavailable: {error}", details={"retryAfterSeconds": 1})
         case storage.Compacted():

@@ -20,6 +20,7 @@ from kdist.storage import rpc
 from kdist.storage.interface import (
     Compacted,
     Event,
+    Full,
     FutureRevision,
     KeyValue,
     Mismatch,
@@ -32,6 +33,7 @@ from kdist.storage.rpcstatus import (
     DEADLINE_EXCEEDED,
     INTERNAL,
     OUT_OF_RANGE,
+    RESOURCE_EXHAUSTED,
     UNAVAILABLE,
     RpcError,
 )
@@ -271,4 +273,6 @@ def _mismatch(checks: Mapping[str, int], answer: Any) -> Mismatch:
 def _meaning(error: RpcError) -> StorageError:
     if error.code == OUT_OF_RANGE:
         return FutureRevision(error.details) if "future" in error.details else Compacted()
+    if error.code == RESOURCE_EXHAUSTED and "space exceeded" in error.details:
+        return Full(error.details)
     return Unavailable(error.details) if error.code == INTERNAL else StorageError(error.details)

@@ -36,6 +36,10 @@ class FutureRevision(StorageError):
     """The revision asked for does not exist yet."""
 
 
+class Full(StorageError):
+    """The storage has no room left: what needs some is refused, reading and deleting go on."""
+
+
 class Unreadable(StorageError):
     """A value is there but cannot be read, for example because its encryption key is not known."""
 

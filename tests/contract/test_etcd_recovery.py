@@ -16,6 +16,8 @@ from kdist.lifecycle.etcd.quorum import Refused
 from kdist.lifecycle.etcd.snapshots import SnapshotError
 from kdist.lifecycle.etcd.staticpod import Places
 from kdist.lifecycle.etcd.taking import Settings
+from kdist.storage.etcd import EtcdStorage
+from kdist.storage.interface import Full
 from tests.contract.etcd_process import Process
 
 
@@ -190,7 +192,7 @@ def test_nothing_is_defragmented_without_a_member(three: list[Process]) -> None:
         space.defragment(three[0].etcd, "n1")
 
 
-def test_a_full_database_is_mended_and_writes_go_on(tmp_path: Path) -> None:
+async def test_a_full_database_refuses_writes_is_mended_and_writes_go_on(tmp_path: Path) -> None:
     quota = 16 << 20
     member = Process("n1", tmp_path)
     member.start("--unsafe-no-fsync", f"--quota-backend-bytes={quota}")
@@ -199,6 +201,11 @@ def test_a_full_database_is_mended_and_writes_go_on(tmp_path: Path) -> None:
             for _ in range(400):
                 member.put("/registry/one", "v" * 100_000)
         assert [name for _, name in member.etcd.alarms()] == ["NOSPACE"]
+        api = EtcdStorage([member.client])  # as an API server sees it
+        with pytest.raises(Full, match="space exceeded"):
+            await api.commit({"/registry/two": 0}, puts={"/registry/two": b"v"})
+        await api.commit({}, deletes=["/registry/none"])
+        await api.close()
         with pytest.raises(space.NotNow, match="fills"):
             space.disarm(member.etcd, quota)
         space.compact(member.etcd)

@@ -19,6 +19,8 @@ from pathlib import Path
 from kdist.lifecycle.etcd.etcdctl import PKI, Etcdctl, EtcdctlError
 
 ETCD = "etcd.yaml"
+# An API server remembers the last minutes of the history that it read: it ends and starts with its etcd.
+WITH_HISTORY = ("kube-apiserver.yaml", ETCD)
 # What must not run while etcd's history is exchanged: it would go on with what it remembers.
 CONTROL_PLANE = (
     "kube-apiserver.yaml",
@@ -72,7 +74,7 @@ def flag(manifest: str, name: str) -> str:
     return found[1] if found else ""
 
 
-def stop(places: Places, parts: Sequence[str] = (ETCD,)) -> list[str]:
+def stop(places: Places, parts: Sequence[str] = WITH_HISTORY) -> list[str]:
     """Take static pods away and wait until etcd has ended; what was taken away now. Raises StaticPodError."""
     places.aside.mkdir(parents=True, exist_ok=True, mode=0o700)
     gone = []
@@ -95,7 +97,7 @@ def stop(places: Places, parts: Sequence[str] = (ETCD,)) -> list[str]:
     return gone
 
 
-def start(places: Places, parts: Sequence[str] = (ETCD,)) -> None:
+def start(places: Places, parts: Sequence[str] = WITH_HISTORY) -> None:
     """Bring back what was taken away."""
     for part in parts:
         if (places.aside / part).exists():
