@@ -90,6 +90,18 @@ def test_all_problems_come_together() -> None:
             {"kdist_runtime_config": {"batch/v2": True}},
             "all: kdist_runtime_config: batch/v2: this server has no such group",
         ),
+        (
+            {"kdist_etcd_snapshot_schedule": "every day; please"},
+            "all: kdist_etcd_snapshot_schedule: must be 'never' or a calendar event of systemd such as hourly",
+        ),
+        (
+            {"kdist_etcd_snapshot_directory": "backups/etcd"},
+            "all: kdist_etcd_snapshot_directory: must be an absolute path below /",
+        ),
+        (
+            {"kdist_etcd_snapshot_keep": 0},
+            "all: kdist_etcd_snapshot_keep: must be a whole number from 1 to 1000, not 0",
+        ),
         ({"kdist_api_level": "1.99"}, "all: kdist_api_level: must be one of 1.32, 1.33, not '1.99'"),
     ],
 )
