@@ -15,7 +15,7 @@ from typing import Any, ParamSpec
 
 import click
 
-from kdist.lifecycle.etcd import health, recovery, restoring, snapshots, space, staticpod, taking
+from kdist.lifecycle.etcd import observing, recovery, restoring, snapshots, space, staticpod, taking
 from kdist.lifecycle.etcd.bolt import BoltError
 from kdist.lifecycle.etcd.etcdctl import Etcdctl, EtcdctlError
 from kdist.lifecycle.etcd.quorum import Refused
@@ -43,7 +43,7 @@ def told(command: Callable[P, Any]) -> Callable[P, None]:
 
 
 def _etcd() -> Etcdctl:
-    return Etcdctl([health.settings_or_default().endpoint])
+    return Etcdctl([observing.settings_or_default().endpoint])
 
 
 @click.group()
@@ -55,7 +55,7 @@ def local() -> None:
 @told
 def status() -> Any:
     """Show what this host knows of etcd."""
-    return health.observe(health.settings_or_default(), _etcd())
+    return observing.observe(observing.settings_or_default(), _etcd())
 
 
 @local.command()
@@ -73,7 +73,7 @@ def snapshot(reason: str) -> Any:
 @told
 def verify(name: str | None) -> Any:
     """Verify snapshots of this host, one or all of them."""
-    directory = health.settings_or_default().directory
+    directory = observing.settings_or_default().directory
     found = [name] if name else snapshots.names(directory)
     return {one: snapshots.verify(directory / one)[1] for one in found}
 
@@ -83,7 +83,7 @@ def verify(name: str | None) -> Any:
 @told
 def show(name: str) -> Any:
     """Show the manifest of one snapshot, and where it lies."""
-    path = health.settings_or_default().directory / name
+    path = observing.settings_or_default().directory / name
     return {"path": str(path), "manifest": snapshots.read(path).to_json()}
 
 
@@ -91,7 +91,7 @@ def show(name: str) -> Any:
 @told
 def defrag() -> Any:
     """Give the free pages of this host's member back; refused while another member does not run."""
-    return space.defragment(_etcd(), health.settings_or_default().host)
+    return space.defragment(_etcd(), observing.settings_or_default().host)
 
 
 @local.command()
@@ -106,7 +106,7 @@ def compact(revision: int) -> Any:
 @told
 def disarm() -> Any:
     """Clear the alarms, when there is room again."""
-    return space.disarm(_etcd(), health.quota())
+    return space.disarm(_etcd(), observing.quota())
 
 
 @local.command()

@@ -20,7 +20,7 @@ import yaml
 from tests.e2e.conftest import ROOT, Cluster, eventually, run
 from tests.nightly.history import Attempt, faults
 
-NAME, SUBNET = "etcdloss", "10.93.0.0/24"
+NAME, SUBNET = "ecloss", "10.93.0.0/24"
 PLANES = {"cp1": "10.93.0.11", "cp2": "10.93.0.12", "cp3": "10.93.0.13"}
 HOSTS = {*PLANES, "w1"}
 FILL = 700_000  # bytes of an object that is to fill the database

@@ -29,7 +29,7 @@ class Remains:
 
     @classmethod
     def from_json(cls, seen: Mapping[str, Any]) -> Remains:
-        """From an observation of :func:`health.observe`."""
+        """From an observation of :func:`observing.observe`."""
         log = seen.get("log") or {}
         revisions = [e["revision"] for e in seen["endpoints"].values() if e]
         return cls(

@@ -58,7 +58,9 @@ def recover(places: Places, etcd: Etcdctl, launch: Launch = in_container) -> dic
     manifest = staticpod.manifest_of(places)
     if not places.database.exists():
         raise Refused(f"{places.member} holds no data: restore a snapshot instead")
-    again = staticpod.ETCD not in staticpod.stop(places)  # aside already: an attempt before this one was killed
+    again = staticpod.ETCD not in staticpod.stop(
+        places
+    )  # aside already: an attempt before this one was killed
     copy = _copy(places, again=again)
     log = wal.read(places.member)
     if log.uncommitted:

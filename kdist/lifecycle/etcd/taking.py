@@ -59,9 +59,13 @@ class Settings:
     def load(cls, path: Path = SETTINGS) -> Settings:
         """From the file. SnapshotError."""
         try:
-            data: dict[str, Any] = yaml.safe_load(path.read_text())
+            found = yaml.safe_load(path.read_text())
         except (OSError, yaml.YAMLError) as error:
             raise SnapshotError(f"{path}: {error}; it is written by site.yml on control planes") from error
+        if not isinstance(found, dict):
+            raise SnapshotError(f"{path} is no mapping; run site.yml, which writes it")
+        # A newer release may have written keys that this one does not know.
+        data: dict[str, Any] = {key: found[key] for key in cls.__dataclass_fields__ if key in found}
         for key in ("directory", "pki_directory"):
             if key in data:
                 data[key] = Path(data[key])
