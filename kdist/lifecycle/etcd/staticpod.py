@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import re
+import shutil
 import subprocess
 import time
 from collections.abc import Iterator, Sequence
@@ -76,6 +77,7 @@ def flag(manifest: str, name: str) -> str:
 
 def stop(places: Places, parts: Sequence[str] = WITH_HISTORY) -> list[str]:
     """Take static pods away and wait until etcd has ended; what was taken away now. Raises StaticPodError."""
+    _clear()
     places.aside.mkdir(parents=True, exist_ok=True, mode=0o700)
     gone = []
     for part in parts:
@@ -159,8 +161,7 @@ def alone_command(places: Places, manifest: str) -> list[str]:
 @contextmanager
 def alone(places: Places, command: Sequence[str]) -> Iterator[Etcdctl]:
     """Run etcd for a moment (``command``: see above) and stop it in order. Raises StaticPodError."""
-    if command[0] == "ctr":
-        _clear()
+    _clear()
     scheme = "http" if places.pki is None else "https"
     etcd = Etcdctl([f"{scheme}://127.0.0.1:{ALONE_CLIENT}"], places.pki)
     log = places.aside / "alone.log"
@@ -177,8 +178,7 @@ def alone(places: Places, command: Sequence[str]) -> Iterator[Etcdctl]:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-        if command[0] == "ctr":
-            _clear()
+        _clear()
 
 
 def _until_it_answers(etcd: Etcdctl, process: subprocess.Popen[bytes], log: Path) -> None:
@@ -198,7 +198,9 @@ def _until_it_answers(etcd: Etcdctl, process: subprocess.Popen[bytes], log: Path
 
 
 def _clear() -> None:
-    """Remove the container that a killed attempt left behind; usually there is none."""
+    """Remove the container that a killed attempt left running; usually there is none."""
+    if shutil.which("ctr") is None:
+        return
     for line in (
         ("task", "kill", "--signal=SIGKILL", _CONTAINER),
         ("task", "rm", "--force", _CONTAINER),
