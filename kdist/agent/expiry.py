@@ -49,7 +49,19 @@ class Expiry(Collector):
             "kdist_certificate_unreadable_files", "Files that should hold a certificate and do not."
         )
         bad.add_metric([], len(self._unreadable))
-        return [ends, bad]
+        return [ends, bad, *self._own()]
+
+    def _own(self) -> Iterable[GaugeMetricFamily]:
+        """The agent's own certificates, by upstream's names."""
+        for part in ("client", "server"):
+            left = GaugeMetricFamily(
+                f"kubelet_certificate_manager_{part}_ttl_seconds",
+                f"Seconds until the agent's {part} certificate ends; negative when it has ended.",
+            )
+            for one in self._found:
+                if one.path == f"{survey.AGENT_DIR}/kubelet-{part}-current.pem":
+                    left.add_metric([], one.not_after - self._clock())
+                    yield left
 
     def warnings(self) -> list[str]:
         """What is near its end or has ended, the nearest first."""

@@ -58,3 +58,16 @@ def test_an_interrupted_writing_is_damage_and_no_crash(tmp_path: Path) -> None:
     place.parent.mkdir(parents=True)
     place.write_bytes(issue.new_key()[:20])
     assert "kdist_certificate_unreadable_files 1.0" in exposed(Expiry(tmp_path))
+
+
+def test_the_agents_own_certificates_have_upstreams_names(tmp_path: Path) -> None:
+    files.provision(tmp_path, CLUSTER, HOST)
+    place = tmp_path / "var/lib/kubelet/pki/kubelet-server-current.pem"
+    place.parent.mkdir(parents=True, exist_ok=True)
+    place.write_bytes((tmp_path / "etc/kubernetes/pki/apiserver.crt").read_bytes())
+    (line,) = (
+        line
+        for line in exposed(Expiry(tmp_path)).splitlines()
+        if line.startswith("kubelet_certificate_manager_server_ttl_seconds")
+    )
+    assert 364 * 86400 < float(line.split()[1]) <= 365 * 86400
