@@ -14,7 +14,7 @@ from typing import TypeVar
 import click
 import yaml
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from kdist.api import kinds, meta
 from kdist.api.errors import ApiError, NotFound
@@ -109,7 +109,7 @@ def listing(output: str, kubeconfig: Path) -> None:
     if output == "json":
         click.echo(json.dumps([asdict(one) for one in found], default=str))
         return
-    table = Table("ID", "Expires", "Usages", "Description", box=None)
+    table = Table("ID", Column("Expires", no_wrap=True), "Usages", "Description", box=None)
     for one in found:
         table.add_row(one.id, _expiry(one.expires), ",".join(one.usages), one.description)
     Console(highlight=False).print(table if found else "no bootstrap tokens")

@@ -144,6 +144,11 @@ class HostFiles:
         faults = [self._fault(plan.node_client(host), {"ca": one}) for one in issue.bundle(authority)]
         return None if None in faults else faults[0]
 
+    def bootstrap_token(self) -> str:
+        """The token that the agent was given and has not used yet; empty when there is none."""
+        text = self._read(plan.BOOTSTRAP_KUBECONFIG)
+        return issue.token_of_kubeconfig(text) if text else ""
+
     def ask_agent(self, renew_issued_before: datetime.datetime) -> bool:
         """Have the agent renew what it was issued before the moment; False when it was asked already."""
         text = f"{renew_issued_before.timestamp():.0f}\n"

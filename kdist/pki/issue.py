@@ -336,3 +336,11 @@ def pair_of_kubeconfig(text: bytes) -> Pair:
         )
     except (KeyError, IndexError, TypeError, yaml.YAMLError) as error:
         raise ValueError(f"no client certificate in the kubeconfig: {error!r}") from error
+
+
+def token_of_kubeconfig(text: bytes) -> str:
+    """The token inside a kubeconfig of ours; empty when there is none."""
+    try:
+        return str(yaml.safe_load(text)["users"][0]["user"].get("token") or "")
+    except (KeyError, IndexError, TypeError, AttributeError, yaml.YAMLError):
+        return ""

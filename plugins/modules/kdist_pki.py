@@ -62,7 +62,8 @@ options:
     elements: str
     default: []
   token:
-    description: A bootstrap token; for C(discovered), and for C(installed) on a worker that joins.
+    description:
+      - A bootstrap token; for C(discovered), for C(installed) on a worker that joins, and for C(sign) to use again.
     type: str
   ca_hash:
     description: For C(discovered), the hash of the authority's public key, C(sha256:) and hexadecimal digits.
@@ -92,8 +93,9 @@ joins:
   returned: state is request
   type: str
 token:
-  description: For C(sign), the bootstrap token when a host joins. It works once the cluster knows it.
-  returned: state is sign
+  description: The bootstrap token. C(request) returns one that is on the host and was not used, C(sign) that or a new
+    one when a host joins. It works once the cluster knows it.
+  returned: state is request or sign
   type: str
 """
 
@@ -185,15 +187,18 @@ def make_requests(module, files, cluster, hosts):
             "requests": PENDING if wanted else {},
             "reasons": wanted,
             "joins": "" if wanted else "missing",
+            "token": "",
         }
     joins = "" if host.control_plane else files.joins(host, authorities["ca"]) or ""
     moment = datetime.datetime.fromtimestamp(module.params["renew_issued_before"], datetime.UTC)
     wanted = files.requests(cluster, host, authorities, dry_run=module.check_mode, renew_issued_before=moment)
     if module.params["renew_issued_before"] and not module.check_mode:
         files.ask_agent(moment)
+    token = files.bootstrap_token() if joins else ""
     return {
-        "changed": bool(wanted or joins),
+        "changed": bool(wanted) or (bool(joins) and not token),
         "joins": joins,
+        "token": token,
         "requests": {name: want.request.decode() for name, want in wanted.items()},
         "reasons": {name: want.reason for name, want in wanted.items()},
     }
@@ -205,20 +210,22 @@ def sign(module, files, cluster, hosts):
 
     pending = any(asked == PENDING for asked in module.params["requests"].values())
     if module.check_mode and (pending or module.params["joining"]):
-        return {"changed": True, "signed": {}, "token": ""}
+        return {"changed": True, "signed": {}, "token": module.params["token"] or ""}
     pairs = files.secrets().authorities
     signed = {
         name: {k: v.decode() for k, v in sign_all(cluster, hosts[name], certificates(asked), pairs).items()}
         for name, asked in module.params["requests"].items()
         if asked
     }
-    token = tokens.generate() if module.params["joining"] else ""
-    return {"changed": bool(signed or token), "signed": signed, "token": token}
+    given = module.params["token"] or ""
+    token = given or (tokens.generate() if module.params["joining"] else "")
+    return {"changed": bool(signed) or token != given, "signed": signed, "token": token}
 
 
 def install(module, files, cluster, hosts):
     if module.check_mode:
-        changed = bool(module.params["signed"]) or module.params["token"] is not None
+        token = module.params["token"]
+        changed = bool(module.params["signed"]) or (token is not None and token != files.bootstrap_token())
         return {"changed": changed, "installed": sorted(module.params["signed"])}
     secrets = secrets_in(module.params["secrets"]) if module.params["secrets"] else None
     authorities = certificates(module.params["authorities"])

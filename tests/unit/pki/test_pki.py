@@ -160,8 +160,9 @@ def test_a_worker_gets_a_token_only_while_it_has_no_certificate(tmp_path: Path) 
     authorities = {"ca": authority.certificate}
     bootstrap = host.path(plan.BOOTSTRAP_KUBECONFIG)
     assert host.joins(WORKER, authority.certificate) == "missing"
+    assert host.bootstrap_token() == ""
     host.install(CLUSTER, WORKER, {}, authorities, None, "abcdef.0123456789abcdef")
-    assert "token: abcdef.0123456789abcdef" in bootstrap.read_text()
+    assert host.bootstrap_token() == "abcdef.0123456789abcdef"
     assert b"client-certificate: /var/lib/kubelet/pki/kubelet-client-current.pem" in (
         host.path(plan.NODE_KUBECONFIG).read_bytes()
     )
