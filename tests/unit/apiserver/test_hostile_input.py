@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from tests.fuzz.targets import POD, TARGETS
 
-FEW = settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+FEW = settings(max_examples=60, derandomize=True, suppress_health_check=list(HealthCheck))
 _WORDS = st.sampled_from(
     ["$patch", "$retainKeys", "$setElementOrder/containers", "$deleteFromPrimitiveList/finalizers", "name", "",
      "delete", "replace", "merge", "containers", "volumes", "spec", "metadata", "labels", "a", "/metadata/-",
