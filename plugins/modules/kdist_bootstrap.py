@@ -44,7 +44,7 @@ options:
   timeout:
     description: Seconds to wait for the API server, and for the hosts.
     type: int
-    default: 120
+    default: 300
 author: [kdist]
 """
 EXAMPLES = r"""
@@ -107,7 +107,7 @@ def main() -> None:
             "vip": {"type": "str"},
             "kubeconfig": {"type": "path", "default": "/etc/kubernetes/super-admin.conf"},
             "authority": {"type": "path", "default": "/etc/kubernetes/pki/ca.crt"},
-            "timeout": {"type": "int", "default": 120},
+            "timeout": {"type": "int", "default": 300},
         },
         supports_check_mode=True,
     )

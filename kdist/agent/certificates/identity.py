@@ -12,7 +12,7 @@ from pathlib import Path
 
 from kdist.agent import servers as api_servers
 from kdist.agent.certificates import plan
-from kdist.agent.certificates.keeper import Keeper, Places
+from kdist.agent.certificates.keeper import SETTLE_SECONDS, Keeper, Places
 from kdist.agent.certificates.plan import Found
 from kdist.agent.certificates.requests import Asking
 from kdist.agent.server import node as node_server
@@ -42,7 +42,16 @@ class Identity:
         self.serving_keeper: Keeper | None = None
         places = Places(settings.cert_dir, settings.client_ca_file)
         if settings.rotate_certificates:
-            self.client_keeper = Keeper(own, places, self._ask_client, self._adopt_client, self._joined)
+            # With a token at hand, what is there may have ended.
+            waits = self._bootstrap is not None and self._bootstrap.exists()
+            self.client_keeper = Keeper(
+                own,
+                places,
+                self._ask_client,
+                self._adopt_client,
+                self._joined,
+                settle_seconds=0 if waits else SETTLE_SECONDS,
+            )
         if settings.rotate_server_certificates:
             self.serving_keeper = Keeper(port, places, self._ask_serving, self._serve)
 

@@ -28,6 +28,8 @@ log = telemetry.get(__name__)
 RETRY_SECONDS, LONGEST_RETRY = 0.5, 30.0
 # How often it looks whether its files have changed.
 LOOK_SECONDS = 10.0
+# One that is there at the start is used at once and judged when the start is over: to judge it costs a process.
+SETTLE_SECONDS = 10.0
 # A certificate that could not be taken into use, or that did not help, is tried again.
 AGAIN_SECONDS = 5.0
 
@@ -63,12 +65,14 @@ class Keeper:
         ask: Ask,
         adopt: Callable[[Path], None],
         proven: Callable[[], None] = lambda: None,
+        settle_seconds: float = SETTLE_SECONDS,
     ) -> None:
         self.wanted = wanted
         self.file = places.directory / f"{wanted.name}-current.pem"
         self.found: Found | None = None
         self._places = places
         self._ask, self._adopt, self._proven = ask, adopt, proven
+        self._settle_seconds = settle_seconds
         self._adopted: bytes | None = None
         self._chance = random.random()
         self._poked = asyncio.Event()
@@ -79,8 +83,9 @@ class Keeper:
 
     async def run(self) -> None:
         """Keep it until cancelled."""
-        if self.file.exists():  # to judge it takes a moment, and mostly it serves
+        if self.file.exists():
             self._take(self.file.read_bytes())
+            await self._poke_within(self._settle_seconds)
         while True:
             self._poked.clear()
             seen = self._stamps()
@@ -106,9 +111,12 @@ class Keeper:
             if left <= 0 or self._adopted is None:
                 await asyncio.sleep(0 if left <= 0 else AGAIN_SECONDS)
                 return
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(min(left, LOOK_SECONDS)):
-                    await self._poked.wait()
+            await self._poke_within(min(left, LOOK_SECONDS))
+
+    async def _poke_within(self, seconds: float) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._poked.wait()
 
     def _stamps(self) -> list[Stamp]:
         watched = (self.file, self._places.authorities, self._places.asked)

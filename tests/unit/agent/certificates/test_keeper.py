@@ -82,7 +82,7 @@ async def kept(
     async def ask(_: Found | None) -> bytes:
         return await asking.ask(api)
 
-    keeper = Keeper(plan.client("w1"), Places(directory, authorities), ask, noted)
+    keeper = Keeper(plan.client("w1"), Places(directory, authorities), ask, noted, settle_seconds=0)
     task = asyncio.create_task(keeper.run())
     yield keeper, adopted
     task.cancel()
