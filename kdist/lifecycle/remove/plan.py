@@ -190,8 +190,9 @@ def report(host: Leaving, bound: Belongings) -> list[str]:
         )
     moved = [pod for pod in bound.pods if not pod.lost]
     if moved:
-        how = "are evicted" if host.alive else "are given up, for the host is not there to end them"
-        told.append(f"{len(moved)} pods {how} and made again elsewhere by their controllers")
+        count = "1 pod is" if len(moved) == 1 else f"{len(moved)} pods are"
+        how = "evicted" if host.alive else "given up, for the host is not there to end them,"
+        told.append(f"{count} {how} and made again elsewhere by the controllers")
     for pod in bound.pods:
         if pod.lost:
             told.append(f"pod {pod.key} has no controller: it is lost")
@@ -200,6 +201,6 @@ def report(host: Leaving, bound: Belongings) -> list[str]:
         users = f", used by {', '.join(volume.used_by)}" if volume.used_by else ""
         told.append(
             f"volume {volume.name} ({volume.capacity}) {whose}{users} is on this host only: its data is lost; "
-            "delete the claim to get an empty volume elsewhere"
+            "delete the claim to get an empty volume elsewhere, and the volume"
         )
     return told

@@ -132,10 +132,10 @@ def test_the_operator_is_told_what_moves_and_what_is_lost() -> None:
         (Pod("d/web", "ReplicaSet web"), Pod("d/bare", "")), (Volume("pv1", "d/data", "1Gi", ("d/db-0",)),)
     )
     assert plan.report(WORKER, bound) == [
-        "1 pods are evicted and made again elsewhere by their controllers",
+        "1 pod is evicted and made again elsewhere by the controllers",
         "pod d/bare has no controller: it is lost",
         "volume pv1 (1Gi) of claim d/data, used by d/db-0 is on this host only: its data is lost; "
-        "delete the claim to get an empty volume elsewhere",
+        "delete the claim to get an empty volume elsewhere, and the volume",
     ]
     assert plan.report(WORKER, Belongings()) == []
 
