@@ -136,7 +136,7 @@ def _fetched(directory: Path) -> None:
 async def verify(path: Path) -> None:
     """Verify a snapshot on this machine: a directory that was fetched, or a bare snapshot.db.
 
-    Needs etcdctl here for what only etcd's own tool can read.
+    With etcdctl on this machine, every key is read.
     """
     if path.is_dir():
         manifest, faults = await asyncio.to_thread(snapshots.verify, path)

@@ -104,6 +104,19 @@ def test_a_manifest_that_tells_another_revision_is_found(member: Process, settin
     assert "the manifest says" in snapshots.verify(directory)[1][0]
 
 
+def test_a_machine_without_etcdctl_verifies_checksums_and_the_revision(
+    member: Process, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken = taking.take(settings, member.etcd, "operator")
+    directory = settings.directory / taken.name
+    monkeypatch.setenv("PATH", "/nowhere")
+    assert snapshots.verify(directory) == (taken, [])
+    assert f"revision {taken.revision};" in snapshots.verify_database(directory / "snapshot.db")[0]
+    document = json.loads((directory / "manifest.json").read_text())
+    (directory / "manifest.json").write_text(json.dumps(document | {"revision": 1}))
+    assert "the manifest says" in snapshots.verify(directory)[1][0]
+
+
 def test_old_snapshots_go_when_a_new_one_is_there(member: Process, settings: Settings) -> None:
     few = replace(settings, keep=2)
     taken = []

@@ -35,7 +35,7 @@ def lab_up(inventory: Path) -> None:
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Cluster]:
-    inventory = ROOT / "inventory" / "lab-etcdloss"
+    inventory = ROOT / "inventory" / "lab-ecloss"
     made = Cluster(inventory, NAME)
     if not os.environ.get("REUSE_LAB"):
         run(["kdist", "bundle", "build"], timeout=900)
@@ -63,6 +63,7 @@ def status(cluster: Cluster) -> dict[str, Any]:
         timeout=120,
         check=False,
     )
+    assert done.stdout, done.stderr
     found: dict[str, Any] = json.loads(done.stdout)
     return found
 

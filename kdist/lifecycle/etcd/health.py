@@ -96,7 +96,7 @@ def _rows(answers: Mapping[str, Observation], quorum: bool) -> list[Row]:
             leader=m["id"] in leaders,
             learner=m["learner"],
         )
-        for m in best["members"]
+        for m in sorted(best["members"], key=lambda m: str(m["name"]))
     ]
 
 
