@@ -87,10 +87,15 @@ def main() -> None:
             if not module.check_mode:
                 replace_file(path, content.encode(), 0o644)
     for name in names:
-        if not is_loaded(name) and not module.check_mode:
+        if is_loaded(name):
+            continue
+        if not module.check_mode:
             Ledger().module(name)
-            subprocess.run(["modprobe", "-q", name], check=False, capture_output=True)
-            changed = changed or is_loaded(name)
+        # In check mode modprobe only says whether it could; --first-time: what is built in is no change.
+        options = ["--dry-run", "--first-time"] if module.check_mode else []
+        command = ["modprobe", "--quiet", *options, name]
+        done = subprocess.run(command, check=False, capture_output=True)
+        changed = changed or (done.returncode == 0 if module.check_mode else is_loaded(name))
     for name, value in sysctls.items():
         done, stays = set_sysctl(name, str(value), module.check_mode)
         changed = changed or done
