@@ -16,9 +16,9 @@ _LISTS = {
     "written": "write",
     "installed": "install",
     "imported": "import",
-    "missing": "send",
     "objects": "apply",
     "made": "make",
+    "done": "systemctl",
 }
 # More of one kind than this is told as a number.
 MOST = 4
@@ -51,6 +51,10 @@ def _what(result: Mapping[str, Any]) -> Iterator[str]:
         found = result.get(key)
         if isinstance(found, list) and found:
             yield f"{verb} {_listed([str(item) for item in found])}"
+    if isinstance(missing := result.get("missing"), list) and missing:
+        yield f"send {len(missing)} files"
+    if version := result.get("version"):
+        yield f"unpack {version}" + (f" beside {result['previous']}" if result.get("previous") else "")
     reasons = result.get("reasons")
     if isinstance(reasons, Mapping) and reasons:
         yield f"issue {_listed([f'{name} ({reason})' for name, reason in reasons.items()])}"

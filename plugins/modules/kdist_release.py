@@ -33,6 +33,10 @@ EXAMPLES = r"""
     layers: [/var/lib/kdist/bundle/images/blobs/sha256/4f1c]
 """
 RETURN = r"""
+version:
+  description: Version that is current now.
+  returned: always
+  type: str
 previous:
   description: Version that was current before, empty when none was.
   returned: always
@@ -96,7 +100,7 @@ def main() -> None:
             module.fail_json(msg=f"cannot unpack release {version}: {error.stderr.strip()}")
         if becomes_current:
             make_current(version)
-    module.exit_json(changed=changed, previous=previous)
+    module.exit_json(changed=changed, previous=previous, version=version)
 
 
 if __name__ == "__main__":

@@ -42,3 +42,10 @@ def test_differences_of_files_are_kept_and_other_forms_are_not() -> None:
 def test_a_task_without_details_is_a_change_all_the_same() -> None:
     (change,) = planning.changes([event({"censored": "no_log"})])
     assert change.what == ()
+
+
+def test_a_release_and_the_bundle_are_told_in_short() -> None:
+    (sent,) = planning.changes([event({"missing": ["a", "b"]})])
+    assert sent.what == ("send 2 files",)
+    (release,) = planning.changes([event({"version": "0.2.0", "previous": "0.1.0"})])
+    assert release.what == ("unpack 0.2.0 beside 0.1.0",)
