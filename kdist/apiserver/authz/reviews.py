@@ -24,7 +24,7 @@ def local_subject_access_review(authorizer: Authorizer, review: Obj, namespace: 
     """A SubjectAccessReview that may ask about one namespace only. Invalid when it asks about another."""
     faults = [*_attribute_faults(review), *_user_faults(review)]
     asked = meta.get(review, "spec.resourceAttributes")
-    if asked and asked.get("namespace", "") != namespace:
+    if asked is not None and asked.get("namespace", "") != namespace:
         faults.append(
             causes.invalid(
                 "spec.resourceAttributes.namespace",
@@ -32,8 +32,9 @@ def local_subject_access_review(authorizer: Authorizer, review: Obj, namespace: 
                 "must match metadata.namespace",
             )
         )
-    if meta.get(review, "spec.nonResourceAttributes"):
-        faults.append(causes.invalid("spec.nonResourceAttributes", "", "disallowed on this kind of request"))
+    if path := meta.get(review, "spec.nonResourceAttributes"):
+        told = "disallowed on this kind of request"
+        faults.append(causes.invalid("spec.nonResourceAttributes", path, told))
     _check("LocalSubjectAccessReview", review, faults)
     return _answer(authorizer, review, _user(review))
 
@@ -76,7 +77,9 @@ def _user(review: Obj) -> User:
 
 def _check(kind: str, review: Obj, faults: list[Cause]) -> None:
     if faults:
-        raise errors.invalid(GROUP, kind, meta.name(review), faults)
+        refusal = errors.invalid(GROUP, kind, meta.name(review), faults)
+        refusal.details.pop("kind", None)  # upstream names no kind of a question
+        raise refusal
 
 
 def _user_faults(review: Obj) -> list[Cause]:

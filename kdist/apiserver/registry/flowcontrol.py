@@ -8,12 +8,15 @@ from collections.abc import Iterator
 from kdist.api import meta
 from kdist.api.errors import Cause
 from kdist.api.meta import Obj
-from kdist.apiserver.validation import causes
+from kdist.apiserver.validation import causes, names
+from kdist.apiserver.validation.fields import ruled, word
 
 MAX_QUEUES = 10_000_000
 HASH_BITS = 60  # of a flow's hash that dealing a hand may use up
 _TYPES, _RESPONSES = ("Exempt", "Limited"), ("Queue", "Reject")
 _METHODS = ("ByNamespace", "ByUser")
+_SUBJECTS = {"Group": "group", "ServiceAccount": "serviceAccount", "User": "user"}
+_VERBS = ("create", "delete", "deletecollection", "get", "list", "patch", "proxy", "update", "watch")
 
 
 def schema_causes(obj: Obj) -> Iterator[Cause]:
@@ -29,9 +32,16 @@ def schema_causes(obj: Obj) -> Iterator[Cause]:
         yield causes.invalid(field, precedence, told)
     method = spec.get("distinguisherMethod")
     if method is not None and method.get("type") not in _METHODS:
-        yield causes.not_supported("spec.distinguisherMethod.type", method.get("type", ""), _METHODS)
-    if not meta.get(spec, "priorityLevelConfiguration.name", ""):
-        yield causes.required("spec.priorityLevelConfiguration.name", "must reference a priority level")
+        yield causes.not_supported("spec.distinguisherMethod.type", method, _METHODS)
+    level, field = (
+        meta.get(spec, "priorityLevelConfiguration.name", ""),
+        "spec.priorityLevelConfiguration.name",
+    )
+    yield from (
+        ruled(field, level, names.dns_subdomain)
+        if level
+        else [causes.required(field, "must reference a priority level")]
+    )
     for number, rule in enumerate(spec.get("rules") or ()):
         yield from _rule_causes(rule, f"spec.rules[{number}]")
 
@@ -39,14 +49,98 @@ def schema_causes(obj: Obj) -> Iterator[Cause]:
 def _rule_causes(rule: Obj, at: str) -> Iterator[Cause]:
     if not rule.get("subjects"):
         yield causes.required(f"{at}.subjects", "subjects must contain at least one value")
+    for number, subject in enumerate(rule.get("subjects") or ()):
+        yield from _subject_causes(subject, f"{at}.subjects[{number}]")
     if not rule.get("resourceRules") and not rule.get("nonResourceRules"):
         yield causes.required(at, "at least one of resourceRules and nonResourceRules has to be non-empty")
     for number, resources in enumerate(rule.get("resourceRules") or ()):
-        if not resources.get("namespaces") and not resources.get("clusterScope"):
-            yield causes.required(
-                f"{at}.resourceRules[{number}].namespaces",
-                "resource rules that are not cluster scoped must supply at least one namespace",
-            )
+        yield from _resource_causes(resources, f"{at}.resourceRules[{number}]")
+    for number, paths in enumerate(rule.get("nonResourceRules") or ()):
+        yield from _path_rule_causes(paths, f"{at}.nonResourceRules[{number}]")
+
+
+def _subject_causes(subject: Obj, at: str) -> Iterator[Cause]:
+    kind = subject.get("kind") or ""
+    if kind not in _SUBJECTS:
+        yield from word(f"{at}.kind", kind, _SUBJECTS)
+        return
+    for other, field in _SUBJECTS.items():
+        named = subject.get(field)
+        if other != kind and named is not None:
+            told = f"{field} is forbidden when subject kind is not '{other}'"
+            yield causes.forbidden(f"{at}.{field}", told)
+        elif other == kind and named is None:
+            yield causes.required(f"{at}.{field}", f"{field} is required when subject kind is '{kind}'")
+        elif other == kind:
+            yield from _named_causes(kind, named or {}, f"{at}.{field}")
+
+
+def _named_causes(kind: str, named: Obj, at: str) -> Iterator[Cause]:
+    name = named.get("name") or ""
+    if not name:
+        yield causes.required(f"{at}.name")
+    elif kind == "ServiceAccount" and name != "*":
+        yield from ruled(f"{at}.name", name, names.dns_subdomain)
+    if kind != "ServiceAccount":
+        return
+    if namespace := named.get("namespace") or "":
+        yield from ruled(f"{at}.namespace", namespace, names.dns_label)
+    else:
+        yield causes.required(f"{at}.namespace", "must specify namespace for service account")
+
+
+def _listed(rule: Obj, at: str, field: str, missing: str, others: str) -> Iterator[Cause]:
+    """A list that is not empty, and either everything or names."""
+    values = rule.get(field) or []
+    if not values:
+        yield causes.required(f"{at}.{field}", missing)
+    elif "*" in values and len(values) > 1:
+        yield causes.invalid(f"{at}.{field}", values, f"if '*' is present, must not specify other {others}")
+
+
+def _verb_causes(rule: Obj, at: str) -> Iterator[Cause]:
+    yield from _listed(rule, at, "verbs", "verbs must contain at least one value", "verbs")
+    verbs = rule.get("verbs") or []
+    if "*" not in verbs and not set(verbs) <= set(_VERBS):
+        yield causes.not_supported(f"{at}.verbs", verbs, _VERBS)
+
+
+def _resource_causes(rule: Obj, at: str) -> Iterator[Cause]:
+    yield from _verb_causes(rule, at)
+    told = "resource rules must supply at least one api group"
+    yield from _listed(rule, at, "apiGroups", told, "api groups")
+    yield from _listed(rule, at, "resources", "resource rules must supply at least one resource", "resources")
+    spaces = rule.get("namespaces") or []
+    if spaces or not rule.get("clusterScope"):
+        told = "resource rules that are not cluster scoped must supply at least one namespace"
+        yield from _listed(rule, at, "namespaces", told, "namespaces")
+    for number, space in enumerate(() if "*" in spaces else spaces):
+        for complaint in names.dns_label(space):
+            told = f"each member of this list must be '*' or a DNS-1123 label; {complaint}"
+            yield causes.invalid(f"{at}.namespaces[{number}]", space, told)
+
+
+def _path_rule_causes(rule: Obj, at: str) -> Iterator[Cause]:
+    yield from _verb_causes(rule, at)
+    told = "nonResourceURLs must contain at least one value"
+    yield from _listed(rule, at, "nonResourceURLs", told, "non-resource URLs")
+    paths = rule.get("nonResourceURLs") or []
+    for number, path in enumerate(() if "*" in paths else paths):
+        if told := _path_complaint(path):
+            yield causes.invalid(f"{at}.nonResourceURLs[{number}]", path, told)
+
+
+def _path_complaint(path: str) -> str:
+    if not path:
+        return "must not be empty"
+    if not path.startswith("/"):
+        return "must start with slash"
+    if " " in path:
+        return "must not contain white-space"
+    if "//" in path:
+        return "must not contain double slash"
+    stars = path.count("*")
+    return "wildcard can only do suffix matching" if stars > 1 or (stars and path[-2:] != "/*") else ""
 
 
 def level_causes(obj: Obj) -> Iterator[Cause]:

@@ -140,8 +140,11 @@ class PodStrategy(Strategy):
 
     def warnings(self, obj: Obj, old: Obj | None = None) -> list[str]:
         """Names that become host names, fields that do nothing or not what they seem to."""
-        told = [] if old else podwarnings.of_name(meta.name(obj), podwarnings.HOSTNAME)
-        return told + podwarnings.of_template(obj, "")
+        told = podwarnings.of_template(obj, "")
+        if old is not None:
+            return told
+        named = podwarnings.of_name(meta.name(obj), podwarnings.HOSTNAME)
+        return [*named, *podwarnings.of_profiles(obj), *told]
 
     # ----- subresources
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 from kdist.api import quantity
 from kdist.api.meta import Obj
+from kdist.apiserver.registry.pathwarnings import of_overlaps
 from kdist.apiserver.validation import names
 
 HOSTNAME = "the Pod's hostname, which can result in surprising behavior"
@@ -33,6 +34,7 @@ _GONE_VOLUMES = {
 }
 _SECCOMP = "seccomp.security.alpha.kubernetes.io/pod"
 _APPARMOR = "container.apparmor.security.beta.kubernetes.io/"
+_USE_FIELD = 'deprecated since v1.30; use the "appArmorProfile" field instead'
 _NULL_SELECTOR = "a null labelSelector results in matching no pod"
 _REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution"
 _PREFERRED = "preferredDuringSchedulingIgnoredDuringExecution"
@@ -65,17 +67,40 @@ def _of_annotations(annotations: Obj, spec: Obj, field: str) -> Iterator[str]:
     if _SECCOMP in annotations and not has_context:
         instead = 'use the "seccompProfile" field instead'
         yield f"{field}.annotations[{_SECCOMP}]: non-functional in v1.27+; {instead}"
-    if any(key.startswith(_APPARMOR) for key in annotations):
+    # Of pods of their own it is :func:`of_profiles` that knows what the client sent.
+    if field != "metadata" and any(key.startswith(_APPARMOR) for key in annotations):
         yield from _of_apparmor(annotations, spec, field)
 
 
 def _of_apparmor(annotations: Obj, spec: Obj, field: str) -> Iterator[str]:
+    if (spec.get("securityContext") or {}).get("appArmorProfile") is not None:
+        return
     for kind in ("containers", "initContainers"):
         for container in spec.get(kind) or ():
             key = _APPARMOR + (container.get("name") or "")
-            if key in annotations:
-                instead = 'use the "appArmorProfile" field instead'
-                yield f"{field}.annotations[{key}]: deprecated since v1.30; {instead}"
+            named = (container.get("securityContext") or {}).get("appArmorProfile")
+            if key in annotations and named is None:
+                yield f"{field}.annotations[{key}]: {_USE_FIELD}"
+
+
+def of_profiles(pod: Obj) -> list[str]:
+    """For a new pod whose client says AppArmor profiles in annotations alone.
+
+    By now fields and annotations agree; who set them tells what the client sent.
+    """
+    metadata = pod.get("metadata") or {}
+    told = [key for key in metadata.get("annotations") or () if key.startswith(_APPARMOR)]
+    if not told:
+        return []
+    sent: set[str] = set()
+    owned = ""
+    for entry in metadata.get("managedFields") or ():
+        fields = entry.get("fieldsV1") or {}
+        sent |= (fields.get("f:metadata") or {}).get("f:annotations", {}).keys()
+        owned += str(fields.get("f:spec"))
+    if "f:appArmorProfile" in owned:
+        return []
+    return [f"metadata.annotations[{key}]: {_USE_FIELD}" for key in told if f"f:{key}" in sent]
 
 
 def _of_spec(spec: Obj, field: str) -> Iterator[str]:
@@ -87,6 +112,7 @@ def _of_spec(spec: Obj, field: str) -> Iterator[str]:
     for at, volume in enumerate(spec.get("volumes") or ()):
         for source in volume.keys() & _GONE_VOLUMES.keys():
             yield f"{field}.volumes[{at}].{_GONE_VOLUMES[source]}"
+    yield from of_overlaps(spec.get("volumes") or [])
     for kind in ("initContainers", "containers"):
         for at, container in enumerate(spec.get(kind) or ()):
             yield from _of_container(container, f"{field}.{kind}[{at}]")

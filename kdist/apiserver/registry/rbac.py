@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from kdist.api import meta
 from kdist.api.errors import Cause
 from kdist.api.meta import Obj
 from kdist.apiserver.registry.base import Strategy
 from kdist.apiserver.registry.labelselectors import check_label_selector
 from kdist.apiserver.validation import causes, names
+from kdist.apiserver.validation.fields import needed, ruled
 
 _RBAC = "rbac.authorization.k8s.io"
 
@@ -16,6 +19,7 @@ class RoleStrategy(Strategy):
     """Roles and ClusterRoles."""
 
     allow_create_on_update = True
+    checks_required = False
 
     name_rule = staticmethod(names.path_segment)
 
@@ -24,8 +28,14 @@ class RoleStrategy(Strategy):
         found: list[Cause] = []
         for at, rule in enumerate(obj.get("rules") or ()):
             found += self._rule(rule, f"rules[{at}]")
+        aggregation = obj.get("aggregationRule")
+        if aggregation is not None and not aggregation.get("clusterRoleSelectors"):
+            told = "at least one clusterRoleSelector required if aggregationRule is non-nil"
+            found.append(causes.required("aggregationRule.clusterRoleSelectors", told))
         for at, selector in enumerate(meta.get(obj, "aggregationRule.clusterRoleSelectors", [])):
-            found += check_label_selector(selector, f"aggregationRule.clusterRoleSelectors[{at}]")
+            where = f"aggregationRule.clusterRoleSelectors[{at}]"
+            if wrong := check_label_selector(selector, where):
+                found += [*wrong, causes.invalid(where, None, "invalid label selector.")]
         return found
 
     def _rule(self, rule: Obj, where: str) -> list[Cause]:
@@ -35,7 +45,7 @@ class RoleStrategy(Strategy):
         if rule.get("nonResourceURLs"):
             if self.resource.namespaced:
                 told = "namespaced rules cannot apply to non-resource URLs"
-                return [*found, causes.invalid(f"{where}.nonResourceURLs", rule["nonResourceURLs"], told)]
+                found.append(causes.invalid(f"{where}.nonResourceURLs", rule["nonResourceURLs"], told))
             if rule.get("apiGroups") or rule.get("resources") or rule.get("resourceNames"):
                 told = "rules cannot apply to both regular resources and non-resource URLs"
                 found.append(causes.invalid(f"{where}.nonResourceURLs", rule["nonResourceURLs"], told))
@@ -53,6 +63,7 @@ class RoleBindingStrategy(Strategy):
     """RoleBindings and ClusterRoleBindings: the role is for life."""
 
     allow_create_on_update = True
+    checks_required = False
 
     name_rule = staticmethod(names.path_segment)
 
@@ -70,14 +81,14 @@ class RoleBindingStrategy(Strategy):
         found: list[Cause] = []
         if reference.get("apiGroup", _RBAC) != _RBAC:
             found.append(causes.not_supported("roleRef.apiGroup", reference["apiGroup"], (_RBAC,)))
-        if reference.get("kind") and reference["kind"] not in kinds:
-            found.append(causes.not_supported("roleRef.kind", reference["kind"], kinds))
+        if reference.get("kind") not in kinds:
+            found.append(causes.not_supported("roleRef.kind", reference.get("kind") or "", kinds))
+        if name := reference.get("name"):
+            found += ruled("roleRef.name", name, names.path_segment)
+        else:
+            found.append(causes.required("roleRef.name"))
         for at, subject in enumerate(obj.get("subjects") or ()):
-            where, kind = f"subjects[{at}]", subject.get("kind")
-            if kind not in ("User", "Group", "ServiceAccount", None):
-                found.append(causes.not_supported(f"{where}.kind", kind, ("ServiceAccount", "User", "Group")))
-            if kind == "ServiceAccount" and not subject.get("namespace"):
-                found.append(causes.required(f"{where}.namespace"))
+            found += _subject(subject, f"subjects[{at}]", namespaced=self.resource.namespaced)
         return found
 
     def check_update(self, new: Obj, old: Obj) -> list[Cause]:
@@ -85,3 +96,20 @@ class RoleBindingStrategy(Strategy):
         if new.get("roleRef") == old.get("roleRef"):
             return []
         return [causes.invalid("roleRef", new.get("roleRef"), "cannot change roleRef")]
+
+
+def _subject(subject: Obj, where: str, *, namespaced: bool) -> Iterator[Cause]:
+    yield from needed(subject, where, "name")
+    kind, group, name = (subject.get(f) or "" for f in ("kind", "apiGroup", "name"))
+    if kind == "ServiceAccount":
+        if name:
+            yield from ruled(f"{where}.name", name, names.dns_subdomain)
+        if group:
+            yield causes.not_supported(f"{where}.apiGroup", group, ("",))
+        if not namespaced and not subject.get("namespace"):
+            yield causes.required(f"{where}.namespace")
+    elif kind in ("User", "Group"):
+        if group != _RBAC:
+            yield causes.not_supported(f"{where}.apiGroup", group, (_RBAC,))
+    else:
+        yield causes.not_supported(f"{where}.kind", kind, ("ServiceAccount", "User", "Group"))

@@ -23,6 +23,8 @@ class WorkloadStrategy(Strategy):
     tracks_generation = True
     #: What is said of a selector that cannot be read, besides what is wrong in it.
     unreadable_selector: ClassVar[str | None] = "invalid label selector"
+    #: What has an empty selector, in the words of its refusal; its kind if none.
+    kind_of_selector: ClassVar[str] = ""
 
     def default(self, obj: Obj) -> None:
         """Defaults of the template; families add their own."""
@@ -34,7 +36,8 @@ class WorkloadStrategy(Strategy):
         found = [
             c for field in ("replicas", "minReadySeconds") for c in not_negative(spec, field, f"spec.{field}")
         ]
-        found += check_selector(spec, "spec", self.resource.kind.lower(), self.unreadable_selector)
+        kind = self.kind_of_selector or self.resource.kind.lower()
+        found += check_selector(spec, "spec", kind, self.unreadable_selector)
         return found + self.check_pods(spec.get("template") or {})
 
     def check_pods(self, template: Obj) -> list[Cause]:
@@ -194,11 +197,28 @@ class ReplicaSetStrategy(WorkloadStrategy):
     """ReplicaSets."""
 
     initial_status: ClassVar[Obj] = {"replicas": 0}
+    kind_of_selector = "deployment"  # what upstream tells of an empty one here, too
+
+    def validate_status_update(self, new: Obj, old: Obj) -> list[Cause]:
+        """No count is negative, or more than there are."""
+        return [*super().validate_status_update(new, old), *_counts(new.get("status") or {})]
 
     def default(self, obj: Obj) -> None:
         """One replica."""
         super().default(obj)
         fill(obj["spec"], replicas=1)
+
+
+def _counts(status: Obj) -> Iterator[Cause]:
+    counts = ("replicas", "fullyLabeledReplicas", "readyReplicas", "availableReplicas")
+    for field in (*counts, "observedGeneration"):
+        yield from not_negative(status, field, f"status.{field}")
+    every, ready = status.get("replicas", 0), status.get("readyReplicas", 0)
+    for field in counts[1:]:
+        if (count := status.get(field, 0)) > every:
+            yield causes.invalid(f"status.{field}", count, "cannot be greater than status.replicas")
+    if (available := status.get("availableReplicas", 0)) > ready:
+        yield causes.invalid("status.availableReplicas", available, "cannot be greater than readyReplicas")
 
 
 class ReplicationControllerStrategy(ReplicaSetStrategy):

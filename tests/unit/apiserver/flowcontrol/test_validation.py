@@ -67,4 +67,4 @@ def test_a_level_that_is_wrong_is_refused_at_its_field(path: str, value: Any, fi
 def test_a_schema_that_is_wrong_is_refused_at_its_field(changes: dict[str, Any], field: str) -> None:
     obj = copy.deepcopy(defaults.SUGGESTED_SCHEMAS[-1])
     obj["spec"] |= changes
-    assert [cause.field for cause in schema_causes(obj)] == [field]
+    assert field in {cause.field for cause in schema_causes(obj)}
