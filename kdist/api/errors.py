@@ -216,7 +216,7 @@ def invalid(group: str, kind: str, name: str, causes: list[Cause]) -> Invalid:
 
 def from_status(status: dict[str, Any], code: int) -> ApiError:
     """The error a server's Status (or, when it is none, its HTTP code) stands for."""
-    by_reason = {cls.reason: cls for cls in _all(ApiError)}
+    by_reason = {cls.reason: cls for cls in _all(ApiError) if "reason" in vars(cls)}
     by_code = {cls.code: cls for cls in reversed(_all(ApiError)) if cls is not ApiError}
     by_code[409], by_code[410] = Conflict, Expired
     cls = by_reason.get(status.get("reason", "")) or by_code.get(code) or ApiError

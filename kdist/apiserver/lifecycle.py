@@ -21,8 +21,9 @@ from kdist.api.errors import ApiError
 from kdist.api.features import Features
 from kdist.api.scheme import Scheme
 from kdist.apiserver import background, encryption, peers, periphery, tls
-from kdist.apiserver.admission import default_chain
-from kdist.apiserver.admission.policies import ValidatingPolicies
+from kdist.apiserver.admission import Plugin, default_chain
+from kdist.apiserver.admission.policies import MutatingPolicies, ValidatingPolicies
+from kdist.apiserver.admission.policies.configured import MUTATING_POLICIES
 from kdist.apiserver.admission.policies.typechecking import TypeChecking
 from kdist.apiserver.admission.webhooks import MutatingWebhooks, ValidatingWebhooks, WebhookClient
 from kdist.apiserver.aggregation.layer import Aggregation
@@ -140,15 +141,18 @@ class ApiServer:
         core.token_keys, core.token_issuer = self._security.keys, self._security.issuer
         core.authenticator, core.authorizer = self._security.authenticator, self._security.authorizer
         asking = (self._reader, self._writer, core.scheme, self._webhooks, core.authorizer)
+        applying = (self._reader, self._writer, core.scheme, core.authorizer, CacheLookup(core))
+        mutating: tuple[Plugin, ...] = ()
+        if core.scheme.by_kind(MUTATING_POLICIES.api_version, MUTATING_POLICIES.kind) is not None:
+            mutating = (MutatingPolicies(*applying),)
         core.admission = default_chain(
             self._reader,
             self._writer,
             core.authorizer,
             extensions=(
+                *mutating,
                 MutatingWebhooks(*asking),
-                ValidatingPolicies(
-                    self._reader, self._writer, core.scheme, core.authorizer, CacheLookup(core)
-                ),
+                ValidatingPolicies(*applying),
                 ValidatingWebhooks(*asking),
             ),
         )

@@ -54,6 +54,13 @@ def apply(
     return dict(result)
 
 
+def merged(live: Obj, wanted: Obj, schema: Schema) -> Obj:
+    """``live`` with what ``wanted`` says, whoever owns it; neither is changed. InternalError for double items."""
+    _refuse_duplicates(wanted, schema, ())
+    result: Obj = _merge(live, wanted, schema)
+    return result
+
+
 def _refuse_duplicates(value: Any, schema: Schema, path: Path) -> None:
     """Two items of one key cannot have owners. InternalError, as upstream answers."""
     if not value or fieldset.is_atomic(schema):

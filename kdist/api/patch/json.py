@@ -19,6 +19,12 @@ MAX_MOVED = 5_000_000  # list items that insertions and removals together may sh
 _NEEDS_FROM = {"move", "copy"}
 
 
+class TestFailed(Invalid):
+    """The document is not what a test operation expects."""
+
+    __test__ = False
+
+
 def apply(document: Any, patch: Any) -> Any:
     """The document after all operations; the argument stays as it is."""
     if not isinstance(patch, list) or not all(isinstance(operation, dict) for operation in patch):
@@ -176,8 +182,13 @@ def _find(document: Any, path: list[str]) -> Any:
 
 def _test(document: Any, path: list[str], expected: Any) -> None:
     try:
+        _find(document, path[:-1])
+    except Invalid as error:
+        told = f"jsonpatch: test operation does not apply: is missing path: /{'/'.join(path)}: missing value"
+        raise Invalid(told) from error
+    try:
         found = _find(document, path)
     except Invalid:
         found = None  # a missing value equals null, as in upstream's library
     if found != expected or isinstance(found, bool) is not isinstance(expected, bool):
-        raise Invalid(f"jsonpatch: testing value /{'/'.join(path)} failed: test failed")
+        raise TestFailed(f"jsonpatch: testing value /{'/'.join(path)} failed: test failed")

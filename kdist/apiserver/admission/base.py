@@ -49,6 +49,10 @@ class Rounds:
     earlier: set[str] = field(default_factory=set)
     due: set[str] = field(default_factory=set)
     output: bytes = b""
+    #: The same of policies that mutate, apart from the webhooks after them.
+    policies: set[str] = field(default_factory=set)
+    policies_due: set[str] = field(default_factory=set)
+    policy_output: bytes = b""
 
 
 @dataclass(slots=True, kw_only=True)

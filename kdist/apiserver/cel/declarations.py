@@ -177,10 +177,14 @@ def _orders(name: str) -> list[str]:
     ]
 
 
+#: What only expressions that make patches may call.
+_PATCHING = {"jsonpatch.escapeKey": ["string_jsonpatch_escapeKey_string: string -> string"]}
+
+
 @cache
-def configuration() -> str:
+def configuration(*, patching: bool = False) -> str:
     """The environment's description in the library's own notation (YAML, of which JSON is a part)."""
-    functions = dict(_FUNCTIONS)
+    functions = {**_FUNCTIONS, **(_PATCHING if patching else {})}
     functions.update((operator, _orders(name)) for operator, name in _ORDERS.items())
     functions.update((f"format.{name}", [f"format.{name}: -> format"]) for name in FORMAT_NAMES)
     return json.dumps(

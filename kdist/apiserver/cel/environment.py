@@ -8,7 +8,7 @@ loaded with the first environment: a server without expressions does not pay for
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -29,13 +29,16 @@ if TYPE_CHECKING:
 class Environment:
     """Compiles expressions over some variables. Making one takes about a millisecond: keep it."""
 
-    def __init__(self, variables: Mapping[str, DeclType]) -> None:
+    def __init__(self, variables: Mapping[str, DeclType], *, made: Sequence[DeclType] = ()) -> None:
+        """``made`` are the types of objects that expressions make, which are patches then."""
         self.variables = dict(variables)
         self._messages = Messages()
+        for declaration in made:
+            self._messages.name_of(declaration)
         optional = {name: made for name, made in variables.items() if made.kind == "optional"}
         declared: dict[str, Any] = {n: self._type(m) for n, m in variables.items() if n not in optional}
         signatures = {name: self._signature(made) for name, made in optional.items()}
-        config = _configuration() if not signatures else _configuration_with(signatures)
+        config = _configuration(bool(made)) if not signatures else _configuration_with(signatures)
         self._env = _library().NewEnv(self._messages.pool(), config=config, variables=declared)
 
     def compile(self, expression: str) -> Program:
@@ -130,5 +133,5 @@ def _configuration_with(signatures: Mapping[str, str]) -> cel.EnvConfig:
 
 
 @cache
-def _configuration() -> cel.EnvConfig:
-    return _library().NewEnvConfigFromYaml(declarations.configuration())
+def _configuration(patching: bool) -> cel.EnvConfig:
+    return _library().NewEnvConfigFromYaml(declarations.configuration(patching=patching))

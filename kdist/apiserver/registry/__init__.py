@@ -74,6 +74,8 @@ _STRATEGIES: dict[tuple[str, str], type[Strategy]] = {
     ("scheduling.k8s.io", "priorityclasses"): cluster.PriorityClassStrategy,
     ("apiextensions.k8s.io", "customresourcedefinitions"): extensions.CustomResourceDefinitionStrategy,
     ("apiregistration.k8s.io", "apiservices"): extensions.APIServiceStrategy,
+    (_ADMISSION, "mutatingadmissionpolicies"): admissionpolicies.MutatingPolicyStrategy,
+    (_ADMISSION, "mutatingadmissionpolicybindings"): admissionpolicies.MutatingPolicyBindingStrategy,
     (_ADMISSION, "mutatingwebhookconfigurations"): extensions.WebhookStrategy,
     (_ADMISSION, "validatingadmissionpolicies"): admissionpolicies.AdmissionPolicyStrategy,
     (_ADMISSION, "validatingadmissionpolicybindings"): admissionpolicies.AdmissionPolicyBindingStrategy,

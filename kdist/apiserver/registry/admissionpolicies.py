@@ -15,6 +15,9 @@ from kdist.apiserver.validation import causes, names
 
 REASONS = ("Forbidden", "Invalid", "RequestEntityTooLarge")
 ACTIONS = ("Audit", "Deny", "Warn")
+MUTATED = ("CREATE", "UPDATE")
+PATCHES = ("ApplyConfiguration", "JSONPatch")
+REINVOCATIONS = ("IfNeeded", "Never")
 ANNOTATIONS_LIMIT = 20
 EXPRESSION_LIMIT = 5 * 1024  # bytes of an audit annotation's expression
 _IDENTIFIER = re.compile(r"[_a-zA-Z][_a-zA-Z0-9]*")
@@ -71,6 +74,60 @@ def default_match(resources: Obj) -> None:
     for field in ("resourceRules", "excludeResourceRules"):
         for rule in resources.get(field) or ():
             fill(rule, scope="*")
+
+
+class MutatingPolicyStrategy(Strategy):
+    """MutatingAdmissionPolicies."""
+
+    allow_unconditional_update = False
+    tracks_generation = True
+
+    def default(self, obj: Obj) -> None:
+        """Fail closed, match everything equivalent."""
+        spec = obj.setdefault("spec", {})
+        fill(spec, failurePolicy="Fail")
+        if (constraints := spec.get("matchConstraints")) is not None:
+            default_match(constraints)
+
+    def check(self, obj: Obj) -> list[Cause]:
+        """The rules for requests, the expressions, when to apply them again."""
+        return _MutatingPolicyCheck(obj).causes()
+
+
+class MutatingPolicyBindingStrategy(Strategy):
+    """MutatingAdmissionPolicyBindings."""
+
+    allow_unconditional_update = False
+    tracks_generation = True
+
+    def default(self, obj: Obj) -> None:
+        """Match everything equivalent; refuse where parameters are missing."""
+        if (resources := meta.get(obj, "spec.matchResources")) is not None:
+            default_match(resources)
+        if (ref := meta.get(obj, "spec.paramRef")) is not None:
+            fill(ref, parameterNotFoundAction="Deny")
+
+    def check(self, obj: Obj) -> list[Cause]:
+        """A policy, its parameters, requests that can be changed."""
+        spec = obj.get("spec") or {}
+        policy = spec.get("policyName")
+        if not policy:
+            found = [causes.required("spec.policyName")]
+        else:
+            found = [causes.invalid("spec.policyName", policy, told) for told in names.dns_subdomain(policy)]
+        found += _check_param_ref(spec.get("paramRef"), "spec.paramRef")
+        found += rules.check_match_resources(spec.get("matchResources"), "spec.matchResources")
+        return found + _check_operations(spec.get("matchResources") or {}, "spec.matchResources")
+
+
+def _check_operations(resources: Obj, where: str) -> list[Cause]:
+    """Only what is created or updated can be changed."""
+    return [
+        causes.not_supported(f"{where}.resourceRules.operations", operation, MUTATED)
+        for rule in resources.get("resourceRules") or ()
+        for operation in rule.get("operations") or ()
+        if operation not in MUTATED
+    ]
 
 
 class _PolicyCheck:
@@ -180,6 +237,57 @@ class _PolicyCheck:
             compile = self._scope.environment().compile
             found += rules.check_expression(compile, expression, place, "string", "null_type")
         return found
+
+
+class _MutatingPolicyCheck(_PolicyCheck):
+    """The causes for one policy that mutates."""
+
+    def causes(self) -> list[Cause]:
+        spec, where = self._spec, "spec"
+        found = rules.check_enum(spec, "failurePolicy", where, rules.FAILURE_POLICIES, required=True)
+        if self._params:
+            found += _check_param_kind(spec["paramKind"], "spec.paramKind")
+        found += self._constraints()
+        found += _check_operations(spec.get("matchConstraints") or {}, "spec.matchConstraints")
+        found += rules.check_match_conditions(
+            spec.get("matchConditions") or [], "spec.matchConditions", params=self._params
+        )
+        for at, variable in enumerate(spec.get("variables") or ()):
+            found += self._variable(variable, f"spec.variables[{at}]")
+        if not spec.get("mutations"):
+            found.append(causes.required("spec.mutations", "mutations must contain at least one item"))
+        for at, mutation in enumerate(spec.get("mutations") or ()):
+            found += self._mutation(mutation, f"spec.mutations[{at}]")
+        return found + rules.check_enum(spec, "reinvocationPolicy", where, REINVOCATIONS, required=True)
+
+    def _mutation(self, mutation: Obj, where: str) -> list[Cause]:
+        from kdist.apiserver.admission.policies import mutations  # stands on this package
+
+        kind = mutation.get("patchType") or ""
+        if not kind:
+            return [causes.required(f"{where}.patchType")]
+        if kind not in PATCHES:
+            return [causes.not_supported(f"{where}.patchType", kind, PATCHES)]
+        own = mutations.FIELDS[kind]
+        other = next(field for field in mutations.FIELDS.values() if field != own)
+        found: list[Cause] = []
+        if mutation.get(own) is None:
+            found.append(causes.required(f"{where}.{own}", f"must be specified when patchType is {kind}"))
+        else:
+            found += self._patch(kind, mutation[own].get("expression") or "", f"{where}.{own}.expression")
+        if mutation.get(other) is not None:
+            told = f"must not be specified when patchType is {kind}"
+            found.append(causes.invalid(f"{where}.{other}", f"{{{other}}}", told))
+        return found
+
+    def _patch(self, kind: str, expression: str, where: str) -> list[Cause]:
+        from kdist.apiserver.admission.policies import mutations
+
+        expression = expression.strip()
+        if not expression:
+            return [causes.required(where)]
+        program = mutations.compile_patch(self._scope, kind, expression).program
+        return [causes.invalid(where, expression, str(program))] if isinstance(program, Exception) else []
 
 
 def _check_identifier(name: str, where: str) -> list[Cause]:

@@ -36,6 +36,8 @@ _PRINTERS: dict[tuple[str, str], Printer] = {
     ("", "Secret"): core.SECRET,
     ("", "Service"): network.SERVICE,
     ("", "ServiceAccount"): core.SERVICE_ACCOUNT,
+    (_ADMISSION, "MutatingAdmissionPolicy"): core.MUTATING_ADMISSION_POLICY,
+    (_ADMISSION, "MutatingAdmissionPolicyBinding"): core.VALIDATING_ADMISSION_POLICY_BINDING,
     (_ADMISSION, "MutatingWebhookConfiguration"): core.WEBHOOKS,
     (_ADMISSION, "ValidatingAdmissionPolicy"): core.VALIDATING_ADMISSION_POLICY,
     (_ADMISSION, "ValidatingAdmissionPolicyBinding"): core.VALIDATING_ADMISSION_POLICY_BINDING,

@@ -224,6 +224,14 @@ def VALIDATING_ADMISSION_POLICY(obj: Obj, now: datetime) -> list[Any]:
     return [meta.name(obj), len(meta.get(obj, "spec.validations", [])), told, age(obj, now)]
 
 
+@printer("Mutations:integer", "ParamKind", "Age")
+def MUTATING_ADMISSION_POLICY(obj: Obj, now: datetime) -> list[Any]:
+    """MutatingAdmissionPolicies."""
+    kind = meta.get(obj, "spec.paramKind")
+    told = f"{kind['apiVersion']}/{kind['kind']}" if kind else UNSET
+    return [meta.name(obj), len(meta.get(obj, "spec.mutations", [])), told, age(obj, now)]
+
+
 @printer("PolicyName", "ParamRef", "Age")
 def VALIDATING_ADMISSION_POLICY_BINDING(obj: Obj, now: datetime) -> list[Any]:
     """ValidatingAdmissionPolicyBindings."""

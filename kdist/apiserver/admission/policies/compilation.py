@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from kdist.api import meta
 from kdist.apiserver.admission.expressions import conditions, declared
@@ -11,7 +12,7 @@ from kdist.apiserver.admission.expressions.conditions import Compiled, Condition
 from kdist.apiserver.admission.policies import matching
 from kdist.apiserver.admission.policies.matching import MatchResources
 from kdist.apiserver.cel import CompileError, Environment
-from kdist.apiserver.cel.types import DYN, DeclType
+from kdist.apiserver.cel.types import DYN, DeclType, object_of
 from kdist.apiserver.ports import Obj
 
 
@@ -38,6 +39,22 @@ class Policy:
     validations: tuple[Validation, ...]
     annotations: tuple[tuple[str, Compiled], ...]
     asks_authorizer: bool
+
+
+class AnyPolicy(Protocol):
+    """What policies of all kinds have."""
+
+    @property
+    def name(self) -> str:
+        """Its object's name."""
+
+    @property
+    def matches(self) -> MatchResources:
+        """The requests that it concerns."""
+
+    @property
+    def param_kind(self) -> tuple[str, str] | None:
+        """apiVersion and kind of its parameters."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +102,13 @@ class Scope:
             params=self._params, authorizer=authorizer, subject=self._subject, param=self._param
         )
         return declared.composed(base, self._variables)
+
+    def making(self, made: Sequence[DeclType]) -> Environment:
+        """What to compile an expression in that makes patches, of these types."""
+        base = declared.variables(params=self._params, authorizer=True)
+        if self._composed:
+            base["variables"] = object_of(dict(self._variables), "kubernetes.variables")
+        return Environment(base, made=made)
 
     def declare(self, name: str, expression: str) -> Compiled:
         """Compile a variable; later expressions know it with its type."""

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
 from kdist.api.kinds import Kind
 from kdist.apiserver.admission.base import Request
 from kdist.apiserver.admission.policies import compilation
-from kdist.apiserver.admission.policies.compilation import Binding, Policy
+from kdist.apiserver.admission.policies.compilation import AnyPolicy, Binding
 from kdist.apiserver.admission.webhooks.configuration import GROUP
 from kdist.apiserver.ports import Obj, Reader
 from kdist.telemetry import log
@@ -14,20 +17,28 @@ POLICIES = Kind(GROUP, "v1", "validatingadmissionpolicies", "ValidatingAdmission
 BINDINGS = Kind(
     GROUP, "v1", "validatingadmissionpolicybindings", "ValidatingAdmissionPolicyBinding", namespaced=False
 )
+MUTATING_POLICIES = Kind(
+    GROUP, "v1alpha1", "mutatingadmissionpolicies", "MutatingAdmissionPolicy", namespaced=False
+)
+MUTATING_BINDINGS = Kind(
+    GROUP, "v1alpha1", "mutatingadmissionpolicybindings", "MutatingAdmissionPolicyBinding", namespaced=False
+)
+P = TypeVar("P", bound=AnyPolicy)
 _log = log.get(__name__)
 
 
-class Configured:
+class Configured(Generic[P]):
     """Follows both kinds of objects. True when there is a policy that is bound."""
 
-    def __init__(self, reader: Reader) -> None:
-        self._policies: dict[str, Policy] = {}
+    def __init__(self, reader: Reader, policies: Kind, bindings: Kind, compile: Callable[[Obj], P]) -> None:
+        self._compile = compile
+        self._policies: dict[str, P] = {}
         self._bindings: dict[str, Binding] = {}
         self._bound: dict[str, tuple[Binding, ...]] = {}
-        self._effective: tuple[Policy, ...] = ()
-        self._known: dict[tuple[str, str, str, bool], tuple[Policy, ...]] = {}
-        reader.on_change(POLICIES, self._policy_changed)
-        reader.on_change(BINDINGS, self._binding_changed)
+        self._effective: tuple[P, ...] = ()
+        self._known: dict[tuple[str, str, str, bool], tuple[P, ...]] = {}
+        reader.on_change(policies, self._policy_changed)
+        reader.on_change(bindings, self._binding_changed)
 
     def __bool__(self) -> bool:
         return bool(self._effective)
@@ -36,7 +47,7 @@ class Configured:
         """The bindings of a policy."""
         return self._bound.get(policy, ())
 
-    def policies_for(self, request: Request) -> tuple[Policy, ...]:
+    def policies_for(self, request: Request) -> tuple[P, ...]:
         """The bound policies that may concern such requests, by their operations and resources' names."""
         key = (request.verb, request.resource.plural, request.subresource, request.resource.namespaced)
         found = self._known.get(key)
@@ -49,7 +60,7 @@ class Configured:
         self._policies.pop(name, None)
         if obj is not None:
             try:
-                self._policies[name] = compilation.policy(obj)
+                self._policies[name] = self._compile(obj)
             except Exception:  # noqa: BLE001 - what is stored may be from another time; the rest must go on
                 _log.error("cannot read an admission policy", exc_info=True, name=name)
         self._refresh()
@@ -72,7 +83,7 @@ class Configured:
         self._known = {}
 
 
-def _may_concern(policy: Policy, request: Request) -> bool:
+def _may_concern(policy: AnyPolicy, request: Request) -> bool:
     """Whether a rule has the operation and the resource, in whatever group and version."""
     for named in policy.matches.rules:
         rule = named.rule

@@ -63,7 +63,7 @@ def _failed(policy: Policy, message: str) -> Verdict:
 
 
 def _failures(policy: Policy, bindings: dict[str, Any], budget: Budget) -> Iterator[Failure]:
-    bindings["variables"] = _variables(policy, bindings, budget)
+    bindings["variables"] = variables_of(policy.variables, bindings, budget)
     broken: list[tuple[int, Validation, str]] = []
     for at, validation in enumerate(policy.validations):
         try:
@@ -75,7 +75,7 @@ def _failures(policy: Policy, bindings: dict[str, Any], budget: Budget) -> Itera
     if not broken:
         return
     # messages are made of what the rules left of the budget
-    bindings["variables"] = _variables(policy, bindings, budget)
+    bindings["variables"] = variables_of(policy.variables, bindings, budget)
     for at, validation, failed in broken:
         if failed:
             yield Failure(at, failed)
@@ -97,9 +97,9 @@ def _message(validation: Validation, bindings: Mapping[str, Any], budget: Budget
     return text if text and len(text.encode()) <= MESSAGE_LIMIT and "\n" not in text else validation.message
 
 
-def _variables(policy: Policy, bindings: dict[str, Any], budget: Budget) -> Lazy | None:
-    """The policy's variables, each evaluated when it is first needed."""
-    if not policy.variables:
+def variables_of(variables: Mapping[str, Compiled], bindings: dict[str, Any], budget: Budget) -> Lazy | None:
+    """A policy's variables, each evaluated when it is first needed."""
+    if not variables:
         return None
 
     def of(name: str, variable: Compiled) -> Callable[[], Any]:
@@ -113,13 +113,13 @@ def _variables(policy: Policy, bindings: dict[str, Any], budget: Budget) -> Lazy
 
         return evaluate
 
-    return Lazy({name: of(name, variable) for name, variable in policy.variables.items()})
+    return Lazy({name: of(name, variable) for name, variable in variables.items()})
 
 
 def _with_annotations(
     policy: Policy, bindings: dict[str, Any], failures: tuple[Failure, ...], budget: Budget
 ) -> Verdict:
-    bindings["variables"] = _variables(policy, bindings, budget)
+    bindings["variables"] = variables_of(policy.variables, bindings, budget)
     annotations: list[tuple[str, str]] = []
     refusals: list[str] = []
     for key, expression in policy.annotations:

@@ -5,29 +5,26 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any
 
 import orjson
 
-from kdist.api import errors, meta
+from kdist.api import errors
 from kdist.api.errors import ApiError, Cause
-from kdist.api.kinds import NAMESPACES, Kind
+from kdist.api.kinds import Kind
 from kdist.api.scheme import Scheme
-from kdist.api.selectors import LabelSelector
-from kdist.apiserver.admission import versions
-from kdist.apiserver.admission.base import ALL, Operation, Plugin, Request
-from kdist.apiserver.admission.expressions import subject
+from kdist.apiserver.admission.base import Request
 from kdist.apiserver.admission.expressions.conditions import INLINE_COST
-from kdist.apiserver.admission.policies import evaluation, params
+from kdist.apiserver.admission.policies import compilation, evaluation, params
+from kdist.apiserver.admission.policies.bound import BoundPolicies
 from kdist.apiserver.admission.policies.compilation import Binding, Policy
-from kdist.apiserver.admission.policies.configured import Configured
+from kdist.apiserver.admission.policies.configured import BINDINGS, POLICIES, Configured
 from kdist.apiserver.admission.policies.evaluation import Verdict
-from kdist.apiserver.admission.policies.matching import EVERYTHING
 from kdist.apiserver.admission.policies.params import ConfigurationError, Lookup
 from kdist.apiserver.admission.webhooks.matching import is_exempt
 from kdist.apiserver.authz.authorizer import Authorizer
 from kdist.apiserver.cel import Postponed
-from kdist.apiserver.ports import Obj, Reader, Writer
+from kdist.apiserver.ports import Reader, Writer
 
 ANNOTATION_LIMIT = 10 * 1024
 _FAILURE_KEY = "validation.policy.admission.k8s.io/validation_failure"
@@ -57,18 +54,14 @@ class _Review:
     values: dict[Kind, dict[str, Any]] = field(default_factory=dict)
 
 
-class ValidatingPolicies(Plugin):
+class ValidatingPolicies(BoundPolicies[Policy]):
     """Evaluates the policies that are bound; the first refusal in their order is the answer."""
-
-    operations: ClassVar[frozenset[Operation]] = ALL
 
     def __init__(
         self, reader: Reader, writer: Writer, scheme: Scheme, authorizer: Authorizer, lookup: Lookup
     ) -> None:
-        self._reader, self._writer, self._scheme = reader, writer, scheme
-        self._authorizer, self._lookup = authorizer, lookup
-        self._configured = Configured(reader)
-        self._equivalents = versions.Equivalents(scheme)
+        super().__init__(reader, writer, scheme, authorizer, lookup)
+        self._configured = Configured(reader, POLICIES, BINDINGS, compilation.policy)
 
     async def validate(self, request: Request) -> None:
         """Raise the refusal; warn and annotate where a binding asks for that."""
@@ -81,36 +74,6 @@ class ValidatingPolicies(Plugin):
                 await self._apply(policy, kind, review)
         if review.denials:
             raise _refusal(request, review.denials[0])
-
-    async def _matched_kind(self, bound: Policy | Binding, request: Request) -> Kind | None:
-        """The coordinates under which a policy or a binding wants the request."""
-        matches = bound.matches
-        if matches is EVERYTHING:
-            return request.resource
-        if not matches.selects_object(request):
-            return None
-        if not await self._in_selected_namespace(matches.namespaces, request):
-            return None
-        return matches.matched_kind(request, self._equivalents.of(request.resource))
-
-    async def _in_selected_namespace(self, namespaces: LabelSelector, request: Request) -> bool:
-        """Whether the request's namespace is selected; what is in none is in every selection."""
-        if namespaces.everything:
-            return True
-        found = await self._namespace(request)
-        return found is None or namespaces.matches(meta.labels(found))
-
-    async def _namespace(self, request: Request) -> Obj | None:
-        is_namespace = request.resource == NAMESPACES
-        if is_namespace and not request.subresource and request.obj is not None:
-            return request.obj
-        name = request.name if is_namespace else request.namespace
-        if not name:
-            return None
-        found = self._reader.get(NAMESPACES, None, name)
-        if found is None:  # the cache may lag behind the namespace's creation
-            found = await self._writer.get(NAMESPACES, None, name)
-        return found
 
     async def _apply(self, policy: Policy, kind: Kind, review: _Review) -> None:
         try:
@@ -156,24 +119,6 @@ class ValidatingPolicies(Plugin):
             return evaluation.judge(policy, values, param, INLINE_COST)
         except Postponed:
             return await asyncio.to_thread(evaluation.judge, policy, values, param)
-
-    async def _values(self, kind: Kind, request: Request) -> dict[str, Any]:
-        obj, old = (
-            versions.converted(self._scheme, o, kind, request) for o in (request.obj, request.sent_old)
-        )
-        namespace = None if request.resource == NAMESPACES else await self._namespace(request)
-        return subject.bindings(request, kind, obj, old, authorizer=self._authorizer, namespace=namespace)
-
-    def _param_kind(self, policy: Policy) -> Kind | None:
-        """The kind of the policy's parameters. ConfigurationError when it is not served."""
-        if policy.param_kind is None:
-            return None
-        api_version, kind = policy.param_kind
-        resource = self._scheme.by_kind(api_version, kind)
-        if resource is None:
-            told = f"{api_version}, Kind={kind}"
-            raise ConfigurationError(f"failed to find resource referenced by paramKind: '{told}'")
-        return Kind(resource.group, resource.version, resource.plural, kind, resource.namespaced)
 
 
 def _misconfigured(policy: Policy, binding: Binding | None, message: str, review: _Review) -> None:

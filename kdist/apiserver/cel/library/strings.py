@@ -146,7 +146,13 @@ def quote(value: Any) -> str:
     return '"' + "".join(_QUOTED.get(char, char) for char in text(value)) + '"'
 
 
+def escape_key(key: Any) -> str:
+    """A key as JSON pointers write it."""
+    return text(key).replace("~", "~0").replace("/", "~1")
+
+
 FUNCTIONS: dict[str, Callable[..., Any]] = {
+    "jsonpatch.escapeKey": escape_key,
     "contains": contains,
     "startsWith": starts_with,
     "endsWith": ends_with,
