@@ -183,10 +183,10 @@ def report(host: Leaving, bound: Belongings) -> list[str]:
     if not host.registered:
         told.append("is no node of the cluster (any more); what is left of it is cleared away")
     if not host.reachable:
-        left = "its agent is alive, so switch it off: " if host.alive else ""
+        left = "its agent was alive a moment ago; " if host.alive else ""
         told.append(
-            f"does not answer over ssh: {left}nothing on the host is changed, and its certificate stays valid until "
-            "it ends; reset the host before it is used for something else"
+            f"does not answer over ssh: {left}nothing on the host is changed, and its certificate stays valid until it "
+            "ends; switch it off, and reset it before it is used for something else"
         )
     moved = [pod for pod in bound.pods if not pod.lost]
     if moved:
