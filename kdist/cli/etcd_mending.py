@@ -72,9 +72,7 @@ async def recover(inventory: Path, lost: str, check: bool, yes: bool, break_lock
     click.echo(f"{choice.loss}.")
     if choice.gone:
         names = ", ".join(choice.gone)
-        click.echo(
-            f"{names}: removed from etcd. Before {names} run again: rebuild them, or run site.yml at once."
-        )
+        click.echo(f"{names}: removed from etcd. When they come back: kdist etcd rejoin")
     if check:
         return
     _agree(f"Let {choice.survivor} go on alone?", yes=yes)

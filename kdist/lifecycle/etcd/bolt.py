@@ -57,6 +57,11 @@ class Database:
             raise BoltError(f"{self._path}: bucket {bucket} is empty")
         return entries[-1].key, entries[-1].value
 
+    def entries(self, bucket: str) -> list[tuple[bytes, bytes]]:
+        """Every entry of a bucket, in order. BoltError."""
+        root, _ = self._root(bucket)
+        return [(entry.key, entry.value) for entry in self._below(root)]
+
     def append(self, bucket: str, key: bytes, value: bytes) -> None:
         """Add an entry behind the last one, and write the file. ``key`` must be greater than every other."""
         leaf, pointer = self._edge(bucket)
@@ -98,15 +103,30 @@ class Database:
 
     def _edge(self, bucket: str) -> tuple[int, int]:
         """Offset of the last leaf of a bucket, and of the page number that leads to it."""
+        leaf, pointer = self._root(bucket)
+        while self._flags(leaf) & BRANCH:
+            leaf, pointer = self._child(leaf, None)
+        return leaf, pointer
+
+    def _root(self, bucket: str) -> tuple[int, int]:
+        """Offset of a bucket's first page, and of the page number that leads to it."""
         at = self._meta[4] * self._size
         while self._flags(at) & BRANCH:  # the tree of buckets
             at = self._child(at, bucket.encode())[0]
         pointer = self._bucket(at, bucket)
         (root,) = struct.unpack_from("<Q", self._data, pointer)
-        leaf = root * self._size if root else pointer + _BUCKET.size  # a tiny bucket lies within its parent
-        while self._flags(leaf) & BRANCH:
-            leaf, pointer = self._child(leaf, None)
-        return leaf, pointer
+        return (
+            root * self._size if root else pointer + _BUCKET.size
+        ), pointer  # a tiny one lies in its parent
+
+    def _below(self, at: int) -> list[_Entry]:
+        if not self._flags(at) & BRANCH:
+            return self._entries(at)
+        found = []
+        for index in range(_PAGE.unpack_from(self._data, at)[2]):
+            page = _BRANCH.unpack_from(self._data, at + _PAGE.size + index * _BRANCH.size)[2]
+            found += self._below(page * self._size)
+        return found
 
     def _flags(self, at: int) -> int:
         if at + _PAGE.size > len(self._data):

@@ -15,6 +15,7 @@ from kdist.lifecycle.etcd.members import Endpoint, Member
 PKI = Path("/etc/kubernetes/pki/etcd")
 LOCAL = "https://127.0.0.1:2379"
 TIMEOUT = 10  # seconds a command may take
+ALIVE_TIMEOUT = 4  # what a member answers by itself, or not at all
 # Seconds for what reads or writes a whole database of the largest size that etcd recommends, 8 GiB, on a slow disk.
 LONG_TIMEOUT = 900
 
@@ -47,7 +48,7 @@ class Etcdctl:
         return json.loads(out) if out.startswith(("{", "[")) else None
 
     def members(self) -> list[Member]:
-        """Every member. Raises EtcdctlError, without a quorum too."""
+        """Every member. Raises EtcdctlError, without a quorum too (:func:`members_in`)."""
         return [Member.from_json(m) for m in self.run("member", "list")["members"]]
 
     def add_learner(self, name: str, peer_url: str) -> None:
@@ -64,7 +65,7 @@ class Etcdctl:
 
     def status(self, endpoint: str) -> Endpoint:
         """What one member tells about itself, with or without a quorum. Raises EtcdctlError."""
-        return Endpoint.from_json(self.at(endpoint).run("endpoint", "status")[0])
+        return Endpoint.from_json(self.at(endpoint).run("endpoint", "status", timeout=ALIVE_TIMEOUT)[0])
 
     def try_status(self, endpoint: str) -> Endpoint | None:
         """The same; None for a member that does not answer."""

@@ -56,7 +56,7 @@ def judge(seen: Mapping[str, Observation | None], now: datetime) -> Health:
     findings = [
         *(_unreachable(host) for host, o in seen.items() if o is None),
         *_quorum_findings(rows, quorum, answers),
-        *_member_findings(rows, answers),
+        *_member_findings(rows, quorum, answers),
         *_ended_findings(rows, quorum, answers),
         *_alarm_findings(answers),
         *(f for host, o in answers.items() for f in _host_findings(host, o, now)),
@@ -111,19 +111,19 @@ def _quorum_findings(rows: list[Row], quorum: bool, answers: Mapping[str, Observ
                 "see /var/log/pods/kube-system_etcd-*",
             )
         ]
-    down = ", ".join(row.name for row in rows if row.running is None) or "none that we see"
-    return [
-        Finding(
-            f"etcd has no quorum: of {len(rows)} members these do not answer: {down}",
-            "bring them back; if they are lost for good: kdist etcd recover --lost "
-            + ",".join(r.name for r in rows if not r.running),
-        )
-    ]
+    text = f"etcd has no quorum: of {len(rows)} members, {len([r for r in rows if r.running])} answer"
+    silent = [row.name for row in rows if row.name not in answers]
+    if len(silent) <= len(rows) // 2:
+        return [Finding(text, "enough hosts answer: see /var/log/pods/kube-system_etcd-* there")]
+    lost = ",".join(silent)
+    return [Finding(text, f"bring {lost} back; if they are lost for good: kdist etcd recover --lost {lost}")]
 
 
-def _member_findings(rows: list[Row], answers: Mapping[str, Observation]) -> list[Finding]:
+def _member_findings(rows: list[Row], quorum: bool, answers: Mapping[str, Observation]) -> list[Finding]:
     found = []
     for row in rows:
+        if row.running is None and not quorum:
+            continue
         if row.running is None:
             found.append(
                 Finding(
@@ -157,7 +157,9 @@ def _member_findings(rows: list[Row], answers: Mapping[str, Observation]) -> lis
                 )
             )
         found += [
-            Finding(f"member {row.name}: {text}", "see `kdist etcd alarms`") for text in row.running.errors
+            Finding(f"member {row.name}: {text}", "see `kdist etcd alarms`")
+            for text in row.running.errors
+            if quorum
         ]
     return found
 

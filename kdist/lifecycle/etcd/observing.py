@@ -6,15 +6,18 @@ releases during an upgrade, so a reader takes what is missing as unknown.
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import socket
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from kdist.lifecycle.etcd import snapshots, taking, wal
+from kdist.lifecycle.etcd.bolt import BoltError, Database
 from kdist.lifecycle.etcd.etcdctl import Etcdctl, EtcdctlError
 from kdist.lifecycle.etcd.members import Member
 from kdist.lifecycle.etcd.snapshots import SnapshotError
@@ -50,16 +53,17 @@ def observe(
         "quorum": False,
         "error": "",
     }
+    here, members = etcd.at(settings.endpoint), []
     try:
-        members = etcd.at(settings.endpoint).members()
-        seen["members"] = [asdict(member) for member in members]
-        seen["endpoints"] = _endpoints(etcd, members)
-        etcd.at(settings.endpoint).read_consistently()
-        seen["quorum"] = True
-        seen["alarms"] = etcd.at(settings.endpoint).alarms()
+        here.read_consistently()
+        members, alarms = here.members(), here.alarms()
+        seen |= {"quorum": True, "alarms": alarms}
     except EtcdctlError as error:
-        seen["error"] = str(error)
-        seen["log"] = _log(data / "member")
+        seen |= {"error": str(error), "log": _log(data / "member")}
+        with suppress(BoltError, OSError, ValueError):  # the error above is the one that matters
+            members = members_in(data / "member/snap/db")
+    seen["members"] = [asdict(member) for member in members]
+    seen["endpoints"] = _endpoints(etcd, members)
     return seen | {"snapshots": _snapshots(settings)}
 
 
@@ -70,6 +74,12 @@ def _log(member: Path) -> dict[str, Any]:
     except (WalError, OSError) as error:
         return {"error": str(error)}
     return {"last": found.last, "last_term": found.last_term, "commit": found.commit}
+
+
+def members_in(database: Path) -> list[Member]:
+    """The members as one member's database lists them: without a quorum etcd itself does not say. BoltError."""
+    found = [json.loads(value) for _, value in Database(database).entries("members")]
+    return [Member.from_json({"ID": m["id"], "peerURLs": m["peerURLs"], **m}) for m in found]
 
 
 def _endpoints(etcd: Etcdctl, members: list[Member]) -> dict[str, Any]:

@@ -72,6 +72,13 @@ def test_a_lost_quorum_is_told_with_the_command_that_recovers_it() -> None:
     assert any("no quorum" in text and "recover --lost cp2,cp3" in text for text in found)
 
 
+def test_without_a_quorum_though_enough_hosts_answer_nothing_is_given_up() -> None:
+    stopped = {f"cp{n}": seen(n, (1, 2, 3), quorum=False) for n in (1, 2)} | {"cp3": None}
+    found = told(stopped)
+    assert any("enough hosts answer" in text for text in found)
+    assert not any("recover" in text for text in found)
+
+
 def test_a_full_database_is_told_with_the_command_that_mends_it() -> None:
     assert any("kdist etcd alarms --mend" in text for text in told(all_three(alarms=[[1, "NOSPACE"]])))
 
