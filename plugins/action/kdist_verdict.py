@@ -66,7 +66,9 @@ class ActionModule(ActionBase):
         facts["manifests"] = {
             suite: bundle.share(suite) for suite in bundle.hosts if suite in suites.values()
         }
-        holder = verdict.authority_holder if verdict.first else self._holder(cluster, variables)
+        holder = verdict.authority_holder
+        if not observed.get(holder):
+            holder = self._holder(cluster, variables)
         joining = verdict.joining(cluster)
         facts["hosts"] = {
             n: h | {"joins_etcd": n in joining, "suite": suites.get(n)} for n, h in facts["hosts"].items()
@@ -95,7 +97,7 @@ class ActionModule(ActionBase):
         return verdict
 
     def _holder(self, cluster: spec.ClusterSpec, variables: dict[str, Any]) -> str:
-        """Who signs when no control plane is part of this run; the first one may be down."""
+        """Who signs when none that could is part of this run; the first one may be down."""
         names = [host.name for host in cluster.control_planes]
         if cluster.settings.join_token:
             return names[0]  # nobody is asked
