@@ -255,7 +255,8 @@ async def status(inventory: Path, output: str) -> None:
     async with _api(site) as api:
         last, locks = await asyncio.gather(start.journal(site, api), holders(site))
     held = next((found for found in locks.values() if found), None)
-    lock = held[0].told(held[1]) if held else None
+    gone = held is not None and held[0].is_gone()
+    lock = held[0].told(held[1], gone=gone) if held else None
     if output == "json":
         click.echo(json.dumps({"journal": last.to_json() if last else None, "lock": lock}, indent=2))
         return
@@ -263,7 +264,7 @@ async def status(inventory: Path, output: str) -> None:
         click.echo("no upgrade yet")
     else:
         console.print(table(last.entries, title=escape(_headline(last))))
-        if last.state is State.RUNNING and lock is None:
+        if last.state is State.RUNNING and (lock is None or gone):
             console.print("[yellow]its operator is gone: kdist upgrade resume[/yellow]")
     click.echo(f"lock: {lock or 'free'}")
 

@@ -88,9 +88,12 @@ class Holder:
         started = _started(self.pid)
         return bool(self.boot) and self.boot == _boot() and (not started or started != self.started)
 
-    def told(self, age: float) -> str:
-        """For people; ``age`` in seconds."""
-        return f"{self.owner}@{self.host} (process {self.pid}) runs `{self.command}` since {_duration(age)}"
+    def told(self, age: float, *, gone: bool = False) -> str:
+        """For people; ``age`` in seconds. ``gone``: its process has ended and left the lock behind."""
+        who = f"{self.owner}@{self.host} (process {self.pid})"
+        if gone:
+            return f"left by {who}, which is gone and ran `{self.command}`, {_duration(age)} ago"
+        return f"{who} runs `{self.command}` since {_duration(age)}"
 
 
 def refusal(holder: Holder, age: float, where: str) -> LockHeld:
