@@ -97,6 +97,12 @@ def test_the_bundle_is_closed_and_says_what_it_is_made_of() -> None:
     assert (difference["changes"], difference["travels"]["bytes"]) == ([], 0)
 
 
+def test_a_hosts_share_verifies_on_the_host_itself(cluster: Cluster) -> None:
+    for host, role in (("cp1", "control-plane"), ("w1", "node")):
+        command = f"/opt/kdist/current/bin/kdist bundle verify /var/lib/kdist/bundle --role {role}"
+        assert "all files are as built" in cluster.ssh(host, command)
+
+
 @contextlib.contextmanager
 def registry(cluster: Cluster) -> Iterator[None]:
     """A registry that serves the bundle's images in the lab's network."""
