@@ -1,4 +1,5 @@
-"""Debian 13 hosts, alone and mixed with Debian 12 in both roles, from one bundle: the demo answers everywhere."""
+"""Debian 13 hosts, alone (images of Debian 13 too) and mixed with Debian 12 in both roles from one bundle: the demo
+answers everywhere."""
 
 from __future__ import annotations
 
@@ -10,14 +11,15 @@ import pytest
 
 from tests.e2e.conftest import ROOT, Cluster, changes, eventually, run
 
-NAME, SUBNET, BUNDLE = "deb13", "10.85.0.0/24", ROOT / "dist/bundle-both"
+NAME, SUBNET = "deb13", "10.85.0.0/24"
 HOSTS = {"cp1": "10.85.0.11", "w1": "10.85.0.12", "w2": "10.85.0.13"}
-# suite of each lab: as `kdist lab up --suite` takes it, and what that makes of every host
+# Hosts as `kdist lab up --suite` takes them: what that makes of every host, and the suites of the bundle.
 LABS = {
-    "trixie": {"cp1": "13", "w1": "13", "w2": "13"},
-    "bookworm,w1=trixie": {"cp1": "12", "w1": "13", "w2": "12"},
-    "trixie,w1=bookworm": {"cp1": "13", "w1": "12", "w2": "13"},
+    "trixie": ({"cp1": "13", "w1": "13", "w2": "13"}, "trixie"),
+    "bookworm,w1=trixie": ({"cp1": "12", "w1": "13", "w2": "12"}, "bookworm,trixie"),
+    "trixie,w1=bookworm": ({"cp1": "13", "w1": "12", "w2": "13"}, "bookworm,trixie"),
 }
+ETCD = {"trixie": "3.5.", "bookworm,trixie": "3.4."}
 PYTHON = {"12": "3.11", "13": "3.13"}
 
 
@@ -25,16 +27,20 @@ PYTHON = {"12": "3.11", "13": "3.13"}
 def mixed(request: pytest.FixtureRequest) -> Iterator[tuple[Cluster, dict[str, str]]]:
     """A cluster of one control plane and two workers, and the Debian release of every host."""
     inventory = ROOT / "inventory" / f"lab-{NAME}"
-    run(["kdist", "bundle", "build", "--suite", "bookworm,trixie", "--out", str(BUNDLE)], timeout=900)
+    releases, suites = LABS[request.param]
+    bundle = ROOT / "dist" / f"bundle-{suites.replace(',', '-')}"
+    run(["kdist", "bundle", "build", "--suite", suites, "--out", str(bundle)], timeout=900)
     run(["kdist", "lab", "down", "--name", NAME])
     shutil.rmtree(inventory, ignore_errors=True)
     up = ["kdist", "lab", "up", "--name", NAME, "--subnet", SUBNET, "--suite", request.param]
     run([*up, "--inventory", str(inventory / "hosts.yml")], timeout=600)
     (inventory / "group_vars").mkdir()
-    (inventory / "group_vars/all.yml").write_text(f"kdist_bundle: {BUNDLE}\n")
+    (inventory / "group_vars/all.yml").write_text(f"kdist_bundle: {bundle}\n")
     cluster = Cluster(inventory, NAME)
     cluster.playbook("site.yml", timeout=900)
-    yield cluster, LABS[request.param]
+    etcd = cluster.ssh("cp1", "ctr -n k8s.io images list -q | grep localhost/etcd").strip()
+    assert etcd.startswith(f"localhost/etcd:{ETCD[suites]}"), "etcd is that of the bundle's first suite"
+    yield cluster, releases
     if not os.environ.get("KEEP_LAB"):
         run(["kdist", "lab", "down", "--name", NAME])
         shutil.rmtree(inventory, ignore_errors=True)

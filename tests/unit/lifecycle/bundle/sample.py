@@ -38,7 +38,7 @@ def bundle(directory: Path, key: Ed25519PrivateKey = KEY) -> Path:
         f"images/blobs/sha256/{image.config.digest}": (image.config.content, CONTROL_PLANE, None),
         f"images/blobs/sha256/{image.manifest.digest}": (image.manifest.content, CONTROL_PLANE, None),
         "debs/bookworm/node/a_1_amd64.deb": (b"deb", NODE, "bookworm"),
-        "wheels/a.whl": (b"wheel", OPERATOR, None),
+        "wheels/a-1-py3-none-any.whl": (b"wheel", OPERATOR, None),
     }
     entries = {}
     for name, (content, role, suite) in files.items():

@@ -131,12 +131,12 @@ def test_hosts_of_a_release_get_its_files_and_those_of_all(tmp_path: Path) -> No
 def test_every_missing_altered_and_unexpected_file_is_named(tmp_path: Path) -> None:
     manifest = Manifest.read(bundle(tmp_path))
     assert verify(tmp_path, manifest) == []
-    (tmp_path / "wheels/a.whl").unlink()
+    (tmp_path / "wheels/a-1-py3-none-any.whl").unlink()
     (tmp_path / DEB).write_bytes(b"dab")
     (tmp_path / "extra").write_text("")
     assert verify(tmp_path, manifest) == [
         f"altered: {DEB} (sha256 differs)",
-        "missing: wheels/a.whl",
+        "missing: wheels/a-1-py3-none-any.whl",
         "unexpected: extra",
     ]
     assert verify(tmp_path, manifest, (NODE, CONTROL_PLANE)) == [
