@@ -106,7 +106,7 @@ def verify(directory: Path, role: str | None, suite: str | None, key: str | None
     if role is None:
         from kdist.lifecycle.bundle import closure  # what it reads with is not on hosts
 
-        if gaps := closure.gaps(directory, signed.manifest, wheels.checkout()):
+        if gaps := closure.gaps(directory, signed.manifest, wheels.installed_from()):
             raise BundleError(f"{directory} is not closed:\n" + "\n".join(gaps))
         click.echo("closed: whatever its packages, wheels and images need is in it or in the base system")
     told = "as asked for" if key else "not compared with a key you trust (--key)"
@@ -208,4 +208,4 @@ def lock() -> None:
     from kdist.lifecycle.bundle import wheels
 
     root = wheels.checkout()
-    click.echo(f"{root / wheels.LOCK}: {wheels.lock(root)} packages")
+    click.echo(f"{root / wheels.LOCK}, {wheels.OPERATOR_LOCK}: {wheels.lock(root)} packages")

@@ -59,6 +59,7 @@ def _build(settings: BundleSettings, cache: Path, report: Report) -> Manifest:
     images = _images(releases[0].parts, layers[releases[0].suite], version)
     own_wheel, digests = _own_wheel(checkout, version, cache), Digests(cache / "digests.json")
     files, sites = _files(releases, layers, images, own_wheel, digests)
+    files |= contents.tree_file(releases[0].parts.checkout(checkout, version), version)
     report("bill of materials")
     materials_of = materials.items(releases, images, own_wheel, digests, cache)
     files[sbom.FILE] = contents.document(sbom.document(version, materials_of), OPERATOR)
@@ -105,7 +106,8 @@ def _files(
     files = contents.image_files(images)
     sites = {releases[0].suite: tuple(contents.layer_path(layer) for layer in layers[releases[0].suite])}
     for one in releases:
-        files |= contents.package_files(one, digests) | contents.wheel_files(one.wheels, digests)
+        files |= contents.package_files(one, digests)
+        files |= contents.wheel_files([*one.wheels, *one.operator_wheels], digests)
         if one.suite not in sites:
             trees = contents.site_files(one.suite, layers[one.suite])
             sites[one.suite] = tuple(trees)

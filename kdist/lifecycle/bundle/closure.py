@@ -129,12 +129,14 @@ def wheels_unmet(metadata: Mapping[Path, Any], python: str) -> list[str]:
     ours = {path: content for path, content in metadata.items() if fits(path.name, python)}
     have = {canonicalize_name(m["Name"]): Version(m["Version"]) for m in ours.values()}
     environment = cast(dict[str, str], default_environment())
-    environment |= {"python_version": python, "python_full_version": f"{python}.0", "extra": ""}
+    environment |= {"python_version": python, "python_full_version": f"{python}.0"}
     found = []
     for content in ours.values():
+        # Of kdist itself what the operator's machine needs too.
+        extra = "operator" if content["Name"] == "kdist" else ""
         for text in content.get_all("Requires-Dist") or ():
             wanted = Requirement(text)
-            if wanted.marker and not wanted.marker.evaluate(environment):
+            if wanted.marker and not wanted.marker.evaluate(environment | {"extra": extra}):
                 continue
             version = have.get(canonicalize_name(wanted.name))
             if version is None or not wanted.specifier.contains(version, prereleases=True):

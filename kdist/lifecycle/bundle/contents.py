@@ -88,6 +88,11 @@ def wheel_files(wheels: Iterable[Path], digests: Digests) -> dict[str, Source]:
     return {f"wheels/{wheel.name}": Source(wheel, digests.entry(wheel, OPERATOR)) for wheel in wheels}
 
 
+def tree_file(tree: Blob, version: str) -> dict[str, Source]:
+    """What the operator runs, as one archive."""
+    return {f"operator/kdist-{version}.tar": Source(tree.path, Entry(tree.digest, tree.size, OPERATOR))}
+
+
 def document(content: bytes, role: str) -> Source:
     """A file made here."""
     return Source(content, Entry(oci.Document(content).digest, len(content), role))

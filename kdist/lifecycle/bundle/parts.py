@@ -13,7 +13,7 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-from kdist.lifecycle.bundle import rootfs, site
+from kdist.lifecycle.bundle import operatortree, rootfs, site
 from kdist.lifecycle.bundle.apt import Apt, Package
 from kdist.lifecycle.bundle.interpreter import Interpreter
 from kdist.lifecycle.bundle.layers import Blob, LayerCache, TarWriter
@@ -210,6 +210,20 @@ class Parts:
 
         inputs = _inputs(self._python_packages()) + digest.hexdigest()
         return self._layers.layer(f"{self._suite}-kdist", inputs, fill)
+
+    def checkout(self, checkout: Path, version: str) -> Blob:
+        """What the operator runs: playbooks, roles, plug-ins and kdist, as a tree to install from."""
+        tree = f"kdist-{version}"
+        files = operatortree.files(checkout, version)
+        digest = hashlib.sha256(tree.encode())
+        for name, (content, mode) in files.items():
+            digest.update(f"{name}\0{mode}\0".encode() + content)
+
+        def fill(tar: TarWriter) -> None:
+            for name, (content, mode) in files.items():
+                tar.file(f"{tree}/{name}", content, mode)
+
+        return self._layers.layer("checkout", digest.hexdigest(), fill)
 
     def pause(self) -> Blob:
         """Our own first process of a pod, compiled here."""

@@ -29,13 +29,15 @@ KUBECTL_SUITE = "trixie"
 
 @dataclass(frozen=True)
 class Release:
-    """One suite with its parts; ``base`` is what its hosts are taken to have."""
+    """One suite with its parts; ``base`` is what its hosts are taken to have. ``wheels`` make the Python tree of hosts
+    and images, ``operator_wheels`` are for the operator's machine besides."""
 
     suite: str
     parts: Parts
     base: dict[str, str]
     debs: dict[str, list[Package]]
     wheels: list[Path]
+    operator_wheels: list[Path]
 
     def layers(self, checkout: Path, version: str, api_level: str) -> tuple[Blob, Blob]:
         """The Python tree: third-party packages, kdist. On hosts of the images' suite these are image layers."""
@@ -66,7 +68,10 @@ def fetch(cache: Path, suite: str, checkout: Path, *, images: bool, refresh: boo
     base = parts.base(ESSENTIAL, *HOST_PACKAGES)
     debs = _packages(parts, base, cache, refresh=refresh)
     parts.fetch(images=images)
-    return Release(suite, parts, base, debs, wheels.fetch(checkout, suite, cache))
+    product = wheels.fetch(checkout, suite, cache)
+    return Release(
+        suite, parts, base, debs, product, wheels.fetch(checkout, suite, cache, wheels.OPERATOR_LOCK)
+    )
 
 
 def _packages(parts: Parts, base: dict[str, str], cache: Path, *, refresh: bool) -> dict[str, list[Package]]:

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import re
 import shutil
+import tomllib
 import zipfile
 from collections.abc import Iterable, Iterator
 from fnmatch import fnmatch
-from importlib import metadata
 from pathlib import Path
 
-from kdist.lifecycle.bundle.process import BundleError, run
+from kdist.lifecycle.bundle.process import run
 
 PREFIX = "opt/kdist/current"
 # Isolated (-I) and without site (-S): the tree is fixed, and starting is faster. Debian's own modules (nftables)
@@ -124,19 +124,23 @@ def copy_kdist(root: Path, tree: Path, version: str) -> None:
         target.write_bytes(source_content(root, path, version))
     info = tree / f"kdist-{version}.dist-info"
     info.mkdir(parents=True)
-    for name, text in metadata_files(version).items():
+    for name, text in metadata_files(root, version).items():
         (info / name).write_text(text)
 
 
-def metadata_files(version: str) -> dict[str, str]:
-    """The dist-info of kdist. BundleError when the running kdist is not installed, not even editable."""
-    try:
-        requirements = metadata.requires("kdist") or []
-    except metadata.PackageNotFoundError as error:
-        raise BundleError("kdist is not installed here: pip install -e .") from error
-    lines = ["Metadata-Version: 2.1", "Name: kdist", f"Version: {version}", "Requires-Python: >=3.11"]
+def metadata_files(root: Path, version: str) -> dict[str, str]:
+    """The dist-info of kdist, as the checkout's pyproject.toml describes it."""
+    project = tomllib.loads((root / "pyproject.toml").read_text())["project"]
+    lines = ["Metadata-Version: 2.1", "Name: kdist", f"Version: {version}"]
+    lines += [f"Requires-Python: {project['requires-python']}"]
+    lines += [f"Requires-Dist: {wanted}" for wanted in project["dependencies"]]
+    operator = project["optional-dependencies"]["operator"]
+    lines += [
+        "Provides-Extra: operator",
+        *(f'Requires-Dist: {wanted}; extra == "operator"' for wanted in operator),
+    ]
     return {
-        "METADATA": "\n".join([*lines, *(f"Requires-Dist: {line}" for line in requirements)]) + "\n",
+        "METADATA": "\n".join(lines) + "\n",
         "WHEEL": "Wheel-Version: 1.0\nGenerator: kdist\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
         "entry_points.txt": "[console_scripts]\nkdist = kdist.cli.main:main\n",
     }
@@ -156,7 +160,7 @@ def write_wheel(root: Path, path: Path, version: str) -> None:
 def _wheel_members(root: Path, version: str) -> Iterator[tuple[str, bytes]]:
     for path in sources(root):
         yield str(path.relative_to(root)), source_content(root, path, version)
-    for name, text in metadata_files(version).items():
+    for name, text in metadata_files(root, version).items():
         yield f"kdist-{version}.dist-info/{name}", text.encode()
 
 

@@ -14,6 +14,8 @@ from pathlib import Path
 from kdist.lifecycle.bundle.process import BundleError, run
 
 LOCK = "requirements.lock"
+# What only the operator's machine needs besides: Ansible, and what installs the checkout itself.
+OPERATOR_LOCK = "requirements-operator.lock"
 # Python and glibc of each Debian release.
 PYTHONS = {"bookworm": "3.11", "trixie": "3.13"}
 GLIBC_MINOR = {"bookworm": 36, "trixie": 41}
@@ -22,10 +24,16 @@ HEADER = "# Pinned by `kdist bundle lock` from pyproject.toml. Wheels for x86_64
 
 def checkout() -> Path:
     """The source tree of kdist. BundleError when kdist runs from an installed copy: bundles are built from source."""
-    root = Path(__file__).parents[3]
-    if not (root / "pyproject.toml").exists():
-        raise BundleError(f"{root} is no source checkout of kdist: bundles are built from one")
+    root = installed_from()
+    if root is None:
+        raise BundleError("this kdist runs from no source checkout: bundles are built from one")
     return root
+
+
+def installed_from() -> Path | None:
+    """The source tree of kdist; None when kdist is an installed copy without playbooks beside it."""
+    root = Path(__file__).parents[3]
+    return root if (root / "pyproject.toml").exists() else None
 
 
 def platform_options(suite: str) -> list[str]:
@@ -38,13 +46,29 @@ def platform_options(suite: str) -> list[str]:
 
 def lock(root: Path) -> int:
     """Resolve pyproject.toml's dependencies anew for every supported release and pin them; how many they are."""
-    project = tomllib.loads((root / "pyproject.toml").read_text())["project"]
-    pins: dict[str, dict[str, set[str]]] = {}
+    described = tomllib.loads((root / "pyproject.toml").read_text())
+    project = described["project"]
+    operator = [*project["optional-dependencies"]["operator"], *described["build-system"]["requires"]]
+    product: Pins = {}
+    others: Pins = {}
     for suite in PYTHONS:
-        for name, version, digest in _resolve(project["dependencies"], suite):
-            pins.setdefault(f"{name}=={version}", {}).setdefault(digest, set()).add(PYTHONS[suite])
-    (root / LOCK).write_text(HEADER + render(pins))
-    return len(pins)
+        found = _resolve(project["dependencies"], suite)
+        _pin(product, found, suite)
+        # In the company of the product's pins: both are installed together on the operator's machine.
+        pinned = [f"{name}=={version}" for name, version, _ in found]
+        _pin(others, [one for one in _resolve([*operator, *pinned], suite) if one not in found], suite)
+    (root / LOCK).write_text(HEADER + render(product))
+    (root / OPERATOR_LOCK).write_text(HEADER + render(others))
+    return len(product) + len(others)
+
+
+Pins = dict[str, dict[str, set[str]]]
+"""``name==version`` → sha256 → the Python versions it is for."""
+
+
+def _pin(pins: Pins, found: list[tuple[str, str, str]], suite: str) -> None:
+    for name, version, digest in found:
+        pins.setdefault(f"{name}=={version}", {}).setdefault(digest, set()).add(PYTHONS[suite])
 
 
 def _resolve(dependencies: list[str], suite: str) -> list[tuple[str, str, str]]:
@@ -64,7 +88,7 @@ def _resolve(dependencies: list[str], suite: str) -> list[tuple[str, str, str]]:
     )
 
 
-def render(pins: dict[str, dict[str, set[str]]]) -> str:
+def render(pins: Pins) -> str:
     """requirements.lock: ``name==version`` with every hash; a marker where only some Python versions have the pin."""
     lines = []
     for pin, digests in sorted(pins.items()):
@@ -77,9 +101,9 @@ def render(pins: dict[str, dict[str, set[str]]]) -> str:
     return "".join(lines)
 
 
-def fetch(root: Path, suite: str, cache: Path) -> list[Path]:
-    """The wheels that requirements.lock pins for this release, downloaded and checked by pip."""
-    lock_file = root / LOCK
+def fetch(root: Path, suite: str, cache: Path, lock_name: str = LOCK) -> list[Path]:
+    """The wheels that a lock pins for this release, downloaded and checked by pip."""
+    lock_file = root / lock_name
     if not lock_file.exists():
         raise BundleError(f"{lock_file} is missing: kdist bundle lock")
     key = hashlib.sha256((lock_file.read_text() + suite).encode()).hexdigest()[:24]
