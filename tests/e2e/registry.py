@@ -1,6 +1,6 @@
-"""A registry for tests: serves the images of a bundle under any repository that ends with their name.
+"""A registry for tests: serves the images of an OCI layout under any repository that ends with their name.
 
-usage: registry.py BUNDLE ADDRESS PORT. Reads only, over plain HTTP, as much of the distribution protocol as a pull
+usage: registry.py DIRECTORY ADDRESS PORT. Reads only, over plain HTTP, as much of the distribution protocol as a pull
 needs: a manifest by tag or digest, a blob by digest.
 """
 
@@ -58,7 +58,7 @@ class Handler(BaseHTTPRequestHandler):
 
 
 def main() -> None:
-    Handler.images = Path(sys.argv[1]) / "images"
+    Handler.images = Path(sys.argv[1])
     server = ThreadingHTTPServer((sys.argv[2], int(sys.argv[3])), Handler)
     print("serving", flush=True)
     server.serve_forever()

@@ -10,14 +10,20 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
 import yaml
 
+from kdist.lifecycle.bundle import oci
+from kdist.lifecycle.bundle.layers import Blob, LayerCache
+from kdist.lifecycle.bundle.manifest import NODE
 from tests.e2e.conftest import NET, ROOT, Cluster, changes, run
 
 BUNDLE = ROOT / "dist/bundle"
 GATEWAY, PORT = f"{NET}.1", 5055
-CHANGED = "find /etc /opt/kdist /var/lib/kdist -xdev -newer /run/untouched -type f"
+# Snapshots of etcd are taken by a timer of the host's own.
+CHANGED = (
+    "find /etc /opt/kdist /var/lib/kdist -xdev -path /var/lib/kdist/etcd-snapshots -prune"
+    " -o -newer /run/untouched -type f -print"
+)
 
 
 def flip(bundle: Path, pattern: str) -> str:
@@ -30,13 +36,14 @@ def flip(bundle: Path, pattern: str) -> str:
     return str(path.relative_to(bundle))
 
 
-@pytest.fixture
-def copied(tmp_path: Path) -> Path:
+@contextlib.contextmanager
+def copy() -> Iterator[Path]:
     """A copy of the bundle whose files may be replaced."""
     copied = BUNDLE.resolve().with_name("bundle-altered")
     shutil.rmtree(copied, ignore_errors=True)
     run(["cp", "-al", str(BUNDLE.resolve()), str(copied)])
-    return copied
+    yield copied
+    shutil.rmtree(copied)
 
 
 def refused(cluster: Cluster, *arguments: str) -> str:
@@ -49,38 +56,39 @@ def refused(cluster: Cluster, *arguments: str) -> str:
     return " ".join(told.split())
 
 
-@pytest.mark.parametrize(
-    ("pattern", "told"),
-    [
-        ("debs/*/node/runc_*.deb", "altered: {} (sha256 differs)"),
-        ("wheels/numpy-*.whl", "altered: {} (sha256 differs)"),
-        ("sbom.cdx.json", "altered: {} (sha256 differs)"),
-        ("manifest.json", "the signature in manifest.json.sig does not fit manifest.json"),
-        ("manifest.json.sig", "the signature in manifest.json.sig does not fit manifest.json"),
-    ],
-)
-def test_one_flipped_bit_anywhere_is_refused_before_anything_changes(
-    cluster: Cluster, copied: Path, pattern: str, told: str
-) -> None:
-    file = flip(copied, pattern)
-    verified = subprocess.run(
-        ["kdist", "bundle", "verify", str(copied)], capture_output=True, text=True, check=False, cwd=ROOT
-    )
-    assert verified.returncode == 1
-    assert told.format(file) in verified.stdout + verified.stderr
-    assert told.format(file) in refused(cluster, "--extra-vars", f"kdist_bundle={copied}")
+ALTERED = "altered: {} (sha256 differs)"
+UNFIT = "the signature in manifest.json.sig does not fit manifest.json"
+FLIPS = {
+    "debs/*/node/runc_*.deb": ALTERED,
+    "images/index.json": ALTERED,
+    "wheels/numpy-*.whl": ALTERED,
+    "sbom.cdx.json": ALTERED,
+    "manifest.json": UNFIT,
+    "manifest.json.sig": UNFIT,
+}
 
 
-def test_a_bundle_signed_with_another_key_or_none_is_refused(
-    cluster: Cluster, copied: Path, tmp_path: Path
-) -> None:
+def test_one_flipped_bit_anywhere_is_refused_before_anything_changes(cluster: Cluster) -> None:
+    for pattern, told in FLIPS.items():
+        with copy() as copied:
+            file = flip(copied, pattern)
+            verify = ["kdist", "bundle", "verify", str(copied)]
+            verified = subprocess.run(verify, capture_output=True, text=True, check=False, cwd=ROOT)
+            assert verified.returncode == 1
+            assert told.format(file) in verified.stdout + verified.stderr
+            if pattern in ("debs/*/node/runc_*.deb", "manifest.json"):
+                assert told.format(file) in refused(cluster, "--extra-vars", f"kdist_bundle={copied}")
+
+
+def test_a_bundle_signed_with_another_key_or_none_is_refused(cluster: Cluster, tmp_path: Path) -> None:
     recorded = (cluster.inventory / "bundle-key.txt").read_text().splitlines()[-1]
     assert recorded in run(["kdist", "bundle", "keygen"])
     foreign = run(["kdist", "bundle", "keygen", "--key", str(tmp_path / "key.pem")]).split()[-1]
     told = refused(cluster, "--extra-vars", f"kdist_bundle_key={foreign}")
     assert f"is signed with the key {recorded}, not with the trusted key {foreign}" in told
-    (copied / "manifest.json.sig").unlink()
-    told = refused(cluster, "--extra-vars", f"kdist_bundle={copied}")
+    with copy() as copied:
+        (copied / "manifest.json.sig").unlink()
+        told = refused(cluster, "--extra-vars", f"kdist_bundle={copied}")
     assert "is not signed: it has no manifest.json.sig" in told
 
 
@@ -103,18 +111,39 @@ def test_a_hosts_share_verifies_on_the_host_itself(cluster: Cluster) -> None:
         assert "all files are as built" in cluster.ssh(host, command)
 
 
+def image(directory: Path) -> None:
+    """An OCI layout with an image that no host has: busybox and one more layer."""
+    index = json.loads((BUNDLE / "images/index.json").read_text())["manifests"]
+    busybox = next(e for e in index if "/busybox:" in e["annotations"]["io.containerd.image.name"])
+    described = json.loads((BUNDLE / "images" / blob(busybox["digest"])).read_text())
+    found = [(BUNDLE / "images" / blob(layer["digest"])) for layer in described["layers"]]
+    layer = LayerCache(directory).layer("own", "", lambda tar: tar.file("mirrored", b"from the mirror"))
+    layers = (*(Blob(path, path.name, path.stat().st_size) for path in found), layer)
+    built = oci.build(oci.Image("registry.example/team/own:1", layers, NODE, command=("sleep", "100000")))
+    (directory / "blobs/sha256").mkdir(parents=True)
+    for document in (built.config, built.manifest):
+        (directory / "blobs/sha256" / document.digest).write_bytes(document.content)
+    for one in layers:
+        shutil.copy(one.path, directory / "blobs/sha256" / one.digest)
+    (directory / "index.json").write_bytes(oci.index([built.index_entry]))
+
+
+def blob(digest: str) -> str:
+    return "blobs/" + digest.replace(":", "/")
+
+
 @contextlib.contextmanager
-def registry(cluster: Cluster) -> Iterator[None]:
-    """A registry that serves the bundle's images in the lab's network."""
-    command = [sys.executable, str(Path(__file__).with_name("registry.py")), str(BUNDLE), GATEWAY, str(PORT)]
-    process = subprocess.Popen([*cluster.inside("nsenter"), *command], stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    assert process.stdout.readline() == "serving\n"
-    try:
-        yield
-    finally:
-        process.terminate()
-        process.wait()
+def registry(cluster: Cluster, directory: Path) -> Iterator[None]:
+    """A registry in the lab's network that serves an OCI layout."""
+    served = [str(Path(__file__).with_name("registry.py")), str(directory), GATEWAY, str(PORT)]
+    command = [*cluster.inside("nsenter"), sys.executable, *served]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "serving\n"
+        try:
+            yield
+        finally:
+            process.terminate()
 
 
 def mirrors(cluster: Cluster, path: Path, given: dict[str, object]) -> dict[str, dict[str, int]]:
@@ -131,10 +160,11 @@ def test_images_of_a_mirrored_registry_come_from_the_mirror(
     given = {"registry.example": [f"http://{GATEWAY}:{PORT + 1}", f"http://{GATEWAY}:{PORT}"]}
     recap = mirrors(cluster, tmp_path / "mirrors.yml", given)
     assert {host: row["changed"] for host, row in recap.items()} == {"cp1": 1, "w1": 1, "w2": 1}
-    with registry(cluster):
-        image = "registry.example/team/demo-web:0.1.0"
-        cluster.kubectl("run", "mirrored", "-n", namespace, f"--image={image}")
+    image(tmp_path / "registry")
+    with registry(cluster, tmp_path / "registry"):
+        cluster.kubectl("run", "mirrored", "-n", namespace, "--image=registry.example/team/own:1")
         cluster.kubectl("wait", "-n", namespace, "--for=condition=Ready", "pod/mirrored", "--timeout=60s")
+    assert cluster.kubectl("exec", "-n", namespace, "mirrored", "--", "cat", "/mirrored") == "from the mirror"
     recap = mirrors(cluster, tmp_path / "mirrors.yml", {})
     assert {row["changed"] for row in recap.values()} == {1}
     assert cluster.ssh("w1", "find /etc/containerd/certs.d -type f") == ""
