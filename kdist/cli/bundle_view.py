@@ -53,5 +53,6 @@ def materials(lines: Iterable[Line], console: Console) -> None:
     for column in ("KIND", "NAME", "VERSION", "LICENCE", "SHA-256"):
         table.add_column(column, overflow="ellipsis" if column == "SHA-256" else "fold")
     for line in lines:
-        table.add_row(line.kind, line.name, line.version, line.licence or "not stated", line.sha256[:12])
+        silent = "those of its parts" if line.kind == "image" else "not stated"
+        table.add_row(line.kind, line.name, line.version, line.licence or silent, line.sha256[:12])
     console.print(table)
