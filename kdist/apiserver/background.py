@@ -23,6 +23,8 @@ def of(core: Core, writer: Writer) -> dict[str, Coroutine[Any, Any, None]]:
     }
     if core.settings.encryption_provider_config_automatic_reload:
         works["encryption-config"] = encryption.keep_current(core.hub, core.settings)
+    if core.settings.encryption_provider_config is not None:
+        works["kms-plugins"] = encryption.follow_plugins(core.hub)
     if core.settings.etcd_compaction_interval > 0:
         works["compaction"] = compact_forever(core, core.settings.etcd_compaction_interval)
     return works

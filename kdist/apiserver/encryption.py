@@ -16,7 +16,13 @@ from kdist.api.errors import BadRequest
 from kdist.api.scheme import Scheme
 from kdist.apiserver import metrics
 from kdist.config.apiserver import ApiServerSettings
-from kdist.storage.encryption import ConfigurationError, EncryptedStorage, load
+from kdist.storage.encryption import (
+    ConfigurationError,
+    EncryptedStorage,
+    PluginError,
+    Transformers,
+    load,
+)
 from kdist.storage.hub import ROOT, Hub
 from kdist.storage.interface import Storage, StorageError
 from kdist.telemetry import log
@@ -76,8 +82,12 @@ async def keep_current(hub: Hub, settings: ApiServerSettings) -> None:
             continue
         before, seen = seen, now
         try:
-            storage.use(load(path))
-        except ConfigurationError as error:
+            transformers = load(path)
+            await prime(transformers, strict=True)
+            storage.use(transformers)
+        except (ConfigurationError, PluginError) as error:
+            if isinstance(error, PluginError):
+                seen = before  # it may answer the next time
             metrics.ENCRYPTION_RELOADS.at("failure").value += 1
             _log.error("the changed encryption configuration is not used", error=str(error))
             continue
@@ -85,6 +95,47 @@ async def keep_current(hub: Hub, settings: ApiServerSettings) -> None:
         _in_force(now, before or b"")
         _log.info("loaded the changed encryption configuration", path=str(path))
         await _mend(hub)
+
+
+async def prime(transformers: Transformers, *, strict: bool = False) -> None:
+    """Ask the plug-ins for what writing takes. Those that fail are asked again later; PluginError if ``strict``."""
+    for asking in transformers.asking:
+        try:
+            await asking.refresh()
+        except PluginError as error:
+            if strict:
+                raise
+            _log.warning("a key management plug-in does not answer yet", error=str(error))
+
+
+async def start(storage: Storage) -> None:
+    """What has to be there before the first object is read."""
+    if isinstance(storage, EncryptedStorage):
+        await prime(storage.transformers)
+
+
+async def follow_plugins(hub: Hub) -> None:
+    """Keep asking the plug-ins of the file in force, until cancelled."""
+    storage = hub.storage
+    assert isinstance(storage, EncryptedStorage), "there is a file"
+    while True:
+        storage.changed.clear()
+        async with asyncio.TaskGroup() as group:
+            watches = [
+                group.create_task(asking.watch(lambda: _mend(hub)), name="kms-plugin")
+                for asking in storage.transformers.asking
+            ]
+            await storage.changed.wait()
+            for watch in watches:
+                watch.cancel()
+
+
+def plugins_health(storage: Storage) -> str | None:
+    """Why something cannot be encrypted now, or None."""
+    if not isinstance(storage, EncryptedStorage):
+        return None
+    failures = [asking.failure for asking in storage.transformers.asking]
+    return "; ".join(failure for failure in failures if failure) or None
 
 
 def _in_force(now: bytes, before: bytes) -> None:

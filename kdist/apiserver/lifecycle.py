@@ -166,6 +166,7 @@ class ApiServer:
                 ready={
                     "etcd": self._check_storage,
                     "poststarthook/bootstrap": self._check_bootstrap,
+                    "kms-providers": self._check_plugins,
                     "shutdown": self._check_shutdown,
                 },
                 address=f"{self.address}:{self.port}",
@@ -188,6 +189,9 @@ class ApiServer:
     async def _check_bootstrap(self) -> str | None:
         return None if self._bootstrapped else "not finished"
 
+    async def _check_plugins(self) -> str | None:
+        return encryption.plugins_health(self.core.storage)
+
     async def _check_shutdown(self) -> str | None:
         return "process is shutting down" if self.core.draining else None
 
@@ -198,6 +202,7 @@ class ApiServer:
         self.core.gate = gate_of(self._settings, self.core.object_count)
         if self.core.auditor is not None:
             self._spawn(self.core.auditor.run(), "audit")
+        await encryption.start(self.core.storage)
         self._spawn(self.core.hub.run(), "hub")
         await self.core.hub.started()
         await self._reader.start()

@@ -6,6 +6,6 @@ EncryptionConfiguration (:mod:`.configuration`); :mod:`.storage` puts them aroun
 
 from kdist.storage.encryption.configuration import ConfigurationError, load
 from kdist.storage.encryption.storage import EncryptedStorage
-from kdist.storage.encryption.transformers import Transformer, Transformers
+from kdist.storage.encryption.transformers import PluginError, Transformer, Transformers
 
-__all__ = ["ConfigurationError", "EncryptedStorage", "Transformer", "Transformers", "load"]
+__all__ = ["ConfigurationError", "EncryptedStorage", "PluginError", "Transformer", "Transformers", "load"]

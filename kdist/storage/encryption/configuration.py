@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,8 @@ _KEYED: Mapping[str, tuple[Callable[[bytes], Cipher], tuple[int, ...]]] = {
     "secretbox": (Secretbox, _SECRETBOX_SIZES),
 }
 _PROVIDERS = (*_KEYED, "identity", "kms")
+_UNIX = "unix://"
+_PLUGIN_SECONDS = 3.0
 _NOT_REST = ("apiserveripinfo", "serviceipallocations", "servicenodeportallocations")
 Obj = dict[str, Any]
 
@@ -93,6 +96,7 @@ def _faults(document: Obj) -> Iterator[str]:
         yield from _resource_faults(f"{where}.resources", rule.get("resources"))
         yield from _provider_faults(f"{where}.providers", rule.get("providers"))
     yield from _masked(rules)
+    yield from _names_twice(rules)
 
 
 def _unknown(where: str, given: Obj, known: tuple[str, ...]) -> Iterator[str]:
@@ -170,8 +174,7 @@ def _provider_faults(where: str, providers: Any) -> Iterator[str]:
 
 def _keys_faults(where: str, kind: str, body: Any) -> Iterator[str]:
     if kind == "kms":
-        told = "key management plug-ins are not supported; use secretbox or aesgcm"
-        yield f"{where}.kms: Forbidden: {told}"
+        yield from _plugin_faults(f"{where}.kms", body)
     if kind not in _KEYED:
         return
     keys = body.get("keys") if isinstance(body, dict) else None
@@ -205,6 +208,56 @@ def _key_faults(where: str, key: Obj, sizes: tuple[int, ...]) -> Iterator[str]:
             f'{where}.secret: Invalid value: "REDACTED": secret is not of the expected length, '
             f"got {size}, expected one of [{listed}]"
         )
+
+
+def _plugin_faults(where: str, body: Any) -> Iterator[str]:
+    if not isinstance(body, dict):
+        yield f"{where}: Required value: provider {where} is missing its configuration"
+        return
+    yield from _unknown(where, body, ("apiVersion", "name", "endpoint", "timeout", "cachesize"))
+    version, name = body.get("apiVersion", "v1"), body.get("name")
+    if version != "v2":
+        yield (
+            f'{where}.apiVersion: Invalid value: "{version}": unsupported apiVersion {version} for KMS '
+            "provider, only v2 is supported"
+        )
+    if not isinstance(name, str) or not name:
+        yield f"{where}.name: Required value: name is a required field for a KMS provider"
+    elif ":" in name:
+        yield f'{where}.name: Invalid value: "{name}": invalid name: contains ":"'
+    endpoint = body.get("endpoint")
+    if not isinstance(endpoint, str) or not endpoint:
+        yield f"{where}.endpoint: Required value: endpoint is a required field for a KMS provider"
+    elif not endpoint.startswith(_UNIX):
+        yield f'{where}.endpoint: Invalid value: "{endpoint}": unsupported scheme, only unix:// is supported'
+    if body.get("cachesize") is not None:
+        yield f"{where}.cachesize: Invalid value: {body['cachesize']}: cachesize is not supported in v2"
+    if _seconds(body.get("timeout")) is None:
+        yield f'{where}.timeout: Invalid value: "{body.get("timeout")}": must be a positive duration such as 3s'
+
+
+def _seconds(text: Any) -> float | None:
+    """A duration such as ``3s``, ``1m30s`` or ``500ms``; upstream's default when it is left out."""
+    if text is None:
+        return _PLUGIN_SECONDS
+    units = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+    parts = re.findall(r"([\d.]+)(ms|s|m|h)", text) if isinstance(text, str) else []
+    if not parts or "".join(number + unit for number, unit in parts) != text:
+        return None
+    total = sum(float(number) * units[unit] for number, unit in parts)
+    return total if total > 0 else None
+
+
+def _names_twice(rules: list[Any]) -> Iterator[str]:
+    seen: set[str] = set()
+    for at, rule in enumerate(rules):
+        providers = rule.get("providers") if isinstance(rule, dict) else None
+        for number, provider in enumerate(providers if isinstance(providers, list) else ()):
+            body = provider.get("kms") if isinstance(provider, dict) else None
+            name = body.get("name") if isinstance(body, dict) else None
+            if isinstance(name, str) and name in seen:
+                yield f'resources[{at}].providers[{number}].kms.name: Invalid value: "{name}": duplicate provider name'
+            seen.add(str(name))
 
 
 def _masked(rules: list[Any]) -> Iterator[str]:
@@ -246,5 +299,9 @@ def _provider(configured: Obj) -> Provider:
     kind, body = next(iter(configured.items()))
     if kind == "identity":
         return Identity()
+    if kind == "kms":
+        from kdist.storage.encryption.kms import KmsProvider, Plugin  # gRPC only where there are plug-ins
+
+        return KmsProvider(Plugin(body["name"], body["endpoint"], _seconds(body.get("timeout")) or 0.0))
     make = _KEYED[kind][0]
     return Keyed(kind, [(key["name"], make(base64.b64decode(key["secret"]))) for key in body["keys"]])

@@ -6,12 +6,13 @@ A value that cannot be read does not hide the others: it is handed on without it
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import replace
 
 from kdist.storage.encryption.ciphers import Undecipherable
 from kdist.storage.encryption.transformers import IDENTITY, Plain, Transformer, Transformers
-from kdist.storage.interface import Event, KeyValue, Mismatch, Page, Storage
+from kdist.storage.interface import Event, KeyValue, Mismatch, Page, Storage, Unavailable
 
 # The resource of a storage key, None for keys that are no objects of the API.
 ResourceOf = Callable[[str], "tuple[str, str] | None"]
@@ -32,6 +33,8 @@ class EncryptedStorage:
     ) -> None:
         self._inner, self._resource_of, self._decode = inner, resource_of, decode
         self._transformers = transformers
+        #: Set when others are in force.
+        self.changed = asyncio.Event()
         # What holds below a path (a resource, or its namespace): every event of every resource asks.
         self._known: dict[str, Transformer | None] = {}
 
@@ -39,6 +42,7 @@ class EncryptedStorage:
         """Write and read by these from now on."""
         self._transformers = transformers
         self._known.clear()
+        self.changed.set()
 
     def covers(self, key: str) -> bool:
         """Whether a rule speaks of the key's resource, so that its value may be outdated."""
@@ -73,6 +77,20 @@ class EncryptedStorage:
         except ValueError as error:
             raise Undecipherable(f"the value cannot be decoded: {error}") from error
 
+    @property
+    def transformers(self) -> Transformers:
+        """Those in force."""
+        return self._transformers
+
+    async def _prepare(self, key: str, data: bytes | None) -> None:
+        """Ask for the key of a value where a plug-in keeps it."""
+        if data is None or not self._transformers.asking:
+            return
+        transformer = self._transformer(key)
+        asking = transformer.unknown(data) if transformer is not None else None
+        if asking is not None:
+            await asking.prepare(data)
+
     def _read(self, stored: KeyValue) -> KeyValue:
         try:
             plain = self._plain(stored.key, stored.value)
@@ -99,27 +117,39 @@ class EncryptedStorage:
         ttl: int = 0,
     ) -> int:
         """See the contract."""
-        written = {key: self._write(key, value) for key, value in (puts or {}).items()}
+        try:
+            written = {key: self._write(key, value) for key, value in (puts or {}).items()}
+        except Undecipherable as error:
+            raise Unavailable(f"the value cannot be encrypted: {error}") from error
         try:
             return await self._inner.commit(checks, puts=written, deletes=deletes, ttl=ttl)
         except Mismatch as mismatch:
             if mismatch.current is None:
                 raise
+            await self._prepare(mismatch.key, mismatch.current.value)
             raise Mismatch(mismatch.key, self._read(mismatch.current)) from mismatch
 
     async def get(self, key: str) -> KeyValue | None:
         """See the contract."""
         stored = await self._inner.get(key)
+        if stored is not None:
+            await self._prepare(key, stored.value)
         return self._read(stored) if stored is not None else None
 
     async def list(self, prefix: str, *, start: str = "", limit: int = 0, revision: int = 0) -> Page:
         """See the contract."""
         page = await self._inner.list(prefix, start=start, limit=limit, revision=revision)
+        if self._transformers.asking:
+            for stored in page.items:
+                await self._prepare(stored.key, stored.value)
         return replace(page, items=[self._read(stored) for stored in page.items])
 
     async def watch(self, prefix: str, revision: int) -> AsyncIterator[Sequence[Event]]:
         """See the contract."""
         async for events in self._inner.watch(prefix, revision):
+            if self._transformers.asking:
+                for event in events:
+                    await self._prepare(event.key, event.value)
             yield [self._event(event) for event in events]
 
     async def current_revision(self) -> int:

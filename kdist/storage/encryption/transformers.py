@@ -6,9 +6,9 @@ another than the first provider and key wrote is *outdated*: its next write rene
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from kdist.storage.encryption.ciphers import Cipher, Undecipherable
 
@@ -36,6 +36,33 @@ class Provider(Protocol):
 
     def read(self, data: bytes, context: bytes) -> Plain:
         """The value of ``data``, which begins with the prefix. Raises Undecipherable."""
+
+
+class PluginError(Exception):
+    """Who keeps the keys does not answer, or not as it should."""
+
+
+@runtime_checkable
+class Asking(Protocol):
+    """A provider that asks somebody for its keys: before reading and beside writing."""
+
+    prefix: bytes
+
+    def knows(self, data: bytes) -> bool:
+        """Whether ``data`` can be read at once."""
+
+    async def prepare(self, data: bytes) -> None:
+        """Ask for what reading ``data`` takes."""
+
+    @property
+    def failure(self) -> str | None:
+        """Why nothing can be written now, or None."""
+
+    async def refresh(self) -> None:
+        """Make able to write. PluginError."""
+
+    async def watch(self, recovered: Callable[[], Any]) -> None:
+        """Keep able to write, until cancelled."""
 
 
 class Identity:
@@ -85,6 +112,14 @@ class Transformer:
 
     def __init__(self, providers: Sequence[Provider]) -> None:
         self._providers = tuple(providers)
+        self._asking = [p for p in providers if isinstance(p, Asking)]
+
+    def unknown(self, data: bytes) -> Asking | None:
+        """The provider that has to ask before ``data`` can be read."""
+        for provider in self._asking:
+            if data.startswith(provider.prefix) and not provider.knows(data):
+                return provider
+        return None
 
     def write(self, plain: bytes, context: bytes) -> bytes:
         """The value to store."""
@@ -121,6 +156,10 @@ class Transformers:
 
     def __init__(self, rules: Mapping[GroupResource, Sequence[Provider]]) -> None:
         self._rules = {resource: Transformer(providers) for resource, providers in rules.items()}
+        #: The providers that ask others for their keys.
+        self.asking = list(
+            dict.fromkeys(p for providers in rules.values() for p in providers if isinstance(p, Asking))
+        )
 
     def of(self, group: str, plural: str) -> Transformer:
         """A resource's transformer; identity when no rule speaks of it."""

@@ -164,7 +164,7 @@ def test_storage_keys_are_known_as_resources() -> None:
         (["secrets", "secrets"], [IDENTITY], "cannot be specified multiple times"),
         (["secrets"], [{**IDENTITY, **keyed("aesgcm", "x")}], "more than one provider specified"),
         (["secrets"], [{"rot13": {}}], 'unknown field "resources[0].providers[0].rot13"'),
-        (["secrets"], [{"kms": {}}], "resources[0].providers[0].kms: Forbidden"),
+        (["secrets"], [{"kms": {}}], "resources[0].providers[0].kms.apiVersion: Invalid value"),
         (["secrets"], [{"aesgcm": {"keys": []}}], "providers[0].aesgcm.keys: Required value"),
         (
             ["secrets"],
