@@ -20,15 +20,17 @@ import yaml
 from tests.e2e.conftest import ROOT, Cluster, changes, eventually, run
 
 NAME, SUBNET = "identity", "10.84.0.0/24"
-HOSTS = {"cp1", "w1"}
 
 
 @pytest.fixture(scope="module")
-def site() -> Iterator[Cluster]:
-    """One control plane, one worker; IDENTITY_LAB=1 takes the one that is there."""
+def site(request: pytest.FixtureRequest) -> Iterator[Cluster]:
+    """The cluster of all tests; with OWN_LAB=1 one of this module's own, a control plane and a worker."""
+    if not os.environ.get("OWN_LAB"):
+        yield request.getfixturevalue("cluster")
+        return
     inventory = ROOT / "inventory" / "lab-identity"
     cluster = Cluster(inventory, NAME)
-    if not os.environ.get("IDENTITY_LAB"):
+    if not os.environ.get("REUSE_LAB"):
         run(["kdist", "bundle", "build"], timeout=900)
         run(["kdist", "lab", "down", "--name", NAME])
         shutil.rmtree(inventory, ignore_errors=True)
@@ -40,6 +42,12 @@ def site() -> Iterator[Cluster]:
     if not os.environ.get("KEEP_LAB"):
         run(["kdist", "lab", "down", "--name", NAME])
         shutil.rmtree(inventory, ignore_errors=True)
+
+
+def hosts(site: Cluster) -> set[str]:
+    """Every host of the inventory."""
+    inventory = yaml.safe_load((site.inventory / "hosts.yml").read_text())
+    return set(inventory["all"]["hosts"])
 
 
 @contextlib.contextmanager
@@ -73,7 +81,7 @@ def report(site: Cluster) -> dict[tuple[str, str], dict[str, Any]]:
 
 def processes(site: Cluster) -> dict[str, Any]:
     """What must go on while certificates change: agents by their process, containers by their restarts."""
-    agents = {h: site.ssh(h, "systemctl show -p MainPID --value kdist-agent").strip() for h in HOSTS}
+    agents = {h: site.ssh(h, "systemctl show -p MainPID --value kdist-agent").strip() for h in hosts(site)}
     pods = site.get("pods", "-n", "kube-system")["items"]
     containers = {
         f"{p['metadata']['name']}/{c['name']}": c["containerID"]
@@ -113,10 +121,10 @@ def test_every_certificate_is_renewed_without_a_failed_request(site: Cluster) ->
 
 
 def test_a_name_is_added_without_a_failed_request(site: Cluster) -> None:
-    hosts = site.inventory / "hosts.yml"
-    inventory = yaml.safe_load(hosts.read_text())
+    file = site.inventory / "hosts.yml"
+    inventory = yaml.safe_load(file.read_text())
     inventory["all"]["vars"]["kdist_extra_sans"] = ["k8s.example.org", "192.0.2.9"]
-    hosts.write_text(yaml.safe_dump(inventory))
+    file.write_text(yaml.safe_dump(inventory))
     before, running = report(site), processes(site)
     with steady_client(site, "names") as seen:
         site.playbook("site.yml", timeout=600)
@@ -154,7 +162,7 @@ def test_authorities_are_exchanged_without_a_failed_request(site: Cluster) -> No
     eventually(lambda: _proxy_ca(site) == proxy.strip(), 20, "the front proxy's authority is published")
     info = yaml.safe_load(site.get("configmap", "-n", "kube-public", "cluster-info")["data"]["kubeconfig"])
     assert info["clusters"][0]["cluster"]["certificate-authority-data"]
-    assert site.ready_nodes() == HOSTS
+    assert site.ready_nodes() == hosts(site)
 
 
 def _proxy_ca(site: Cluster) -> str:
@@ -168,7 +176,7 @@ def test_everything_works_afterwards_and_a_second_run_changes_nothing(site: Clus
     eventually(lambda: site.kubectl("exec", "after", "--", "true") == "", 20, "exec in a new pod")
     site.kubectl("delete", "pod", "after", "--wait=false")
     recap = changes(site.playbook("site.yml"))
-    assert {host: row["changed"] for host, row in recap.items()} == dict.fromkeys(HOSTS, 0)
+    assert {host: row["changed"] for host, row in recap.items()} == dict.fromkeys(hosts(site), 0)
 
 
 def test_hosts_keep_what_is_secret_to_themselves(site: Cluster) -> None:
@@ -199,7 +207,7 @@ def test_hosts_keep_what_is_secret_to_themselves(site: Cluster) -> None:
         assert wanted in server
     for part in ("kube-controller-manager", "kube-scheduler"):
         assert any(flag.startswith("--healthz-bind-address=127.0.0.1:") for flag in flags[part])
-    for host in HOSTS:
+    for host in hosts(site):
         told = _status(site, host, "https://127.0.0.1:10250/pods")
         assert told == "401", f"{host}: the agent answers strangers"
     assert _status(site, "cp1", "https://127.0.0.1:6443/api/v1/secrets") == "403"
