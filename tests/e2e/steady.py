@@ -15,6 +15,7 @@ from pathlib import Path
 
 from kdist.api.errors import ApiError
 from kdist.api.kinds import CONFIG_MAPS
+from kdist.client.kubeconfig import KubeconfigError
 from kdist.client.rest import Client, Unreachable
 
 PAUSE_SECONDS = 0.05
@@ -51,8 +52,11 @@ async def main(kubeconfig: Path, name: str) -> Tally:
         while not stop.is_set():
             count += 1
             await tally.of(kept, f"{name}-kept", count)
-            async with Client.from_kubeconfig(kubeconfig, user_agent="steady") as fresh:
-                await tally.of(fresh, f"{name}-fresh", count)
+            try:
+                async with Client.from_kubeconfig(kubeconfig, user_agent="steady") as fresh:
+                    await tally.of(fresh, f"{name}-fresh", count)
+            except KubeconfigError as error:
+                tally.errors.append(f"{time.time():.1f} {error}")
             await asyncio.sleep(PAUSE_SECONDS)
         for kind in ("kept", "fresh"):
             await kept.delete(CONFIG_MAPS, f"{name}-{kind}", "default")
