@@ -13,6 +13,8 @@ from pathlib import Path
 from kdist.lifecycle.bundle.process import run
 
 WORKERS = os.cpu_count() or 1
+# What a process has compiled before shows in the references of later byte code: the same shares on every machine.
+SHARES = 4
 LOADER = "usr/lib/x86_64-linux-gnu/ld-linux-x86-64.so.2"
 
 
@@ -30,7 +32,7 @@ class Interpreter:
         """
         entries = sorted(path for path in tree.iterdir() if path.is_dir() or path.suffix == ".py")
         # Not compileall's own workers: they start sys.executable, which knows nothing of this loader.
-        shares = [share for share in (entries[n::WORKERS] for n in range(WORKERS)) if share]
+        shares = [share for share in (entries[n::SHARES] for n in range(SHARES)) if share]
         with ThreadPoolExecutor(WORKERS) as pool:
             for result in [pool.submit(self._compile, share, tree, installed_at) for share in shares]:
                 result.result()
@@ -43,7 +45,13 @@ class Interpreter:
             "--library-path",
             libraries,
             str(self._root / f"usr/bin/python{self.version}"),
-            *("-E", "-s", "-S", "-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash"),
+            *("-s", "-S", "-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash"),
             *("-s", str(tree), "-p", installed_at, *map(str, entries)),
-            env={**os.environ, "PYTHONHOME": str(self._root / "usr"), "PYTHONDONTWRITEBYTECODE": "1"},
+            # A fixed seed: sets are written in the order of their hashes.
+            env={
+                **{name: value for name, value in os.environ.items() if not name.startswith("PYTHON")},
+                "PYTHONHOME": str(self._root / "usr"),
+                "PYTHONDONTWRITEBYTECODE": "1",
+                "PYTHONHASHSEED": "0",
+            },
         )

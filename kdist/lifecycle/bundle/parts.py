@@ -13,7 +13,7 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-from kdist.lifecycle.bundle import operatortree, rootfs, site
+from kdist.lifecycle.bundle import interpreter, operatortree, rootfs, site
 from kdist.lifecycle.bundle.apt import Apt, Package
 from kdist.lifecycle.bundle.interpreter import Interpreter
 from kdist.lifecycle.bundle.layers import Blob, LayerCache, TarWriter
@@ -269,5 +269,7 @@ class Parts:
 
 def _inputs(packages: Iterable[Package]) -> str:
     """What a layer of these packages depends on: their versions, and how this package makes layers of them."""
-    recipe = "".join(inspect.getsource(module) for module in (rootfs, site, sys.modules[__name__]))
+    recipe = "".join(
+        inspect.getsource(module) for module in (interpreter, rootfs, site, sys.modules[__name__])
+    )
     return recipe + "".join(sorted(f"{package.name}_{package.version}\n" for package in packages))
