@@ -34,6 +34,7 @@ def containers(cluster: Cluster, namespace: str) -> dict[str, str]:
 @pytest.fixture(scope="module")
 def fetched(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A snapshot of a moment with an object, a Secret and a running pod, on the operator's machine."""
+    cluster.kubectl("delete", "namespace", "etcd-care", "--ignore-not-found", "--timeout=60s")
     cluster.kubectl("create", "namespace", "etcd-care")
     cluster.kubectl("create", "configmap", "-n", "etcd-care", "before", "--from-literal=a=b")
     cluster.kubectl("create", "secret", "generic", "-n", "etcd-care", "token", "--from-literal=word=hidden")
@@ -62,7 +63,7 @@ def test_a_snapshot_that_cannot_be_taken_fails_its_unit_and_says_why(cluster: Cl
     try:
         cluster.ssh("cp1", f"systemctl start {UNIT}.service", check=False)
         assert cluster.ssh("cp1", f"systemctl is-failed {UNIT}.service", check=False).strip() == "failed"
-        assert "/proc/nowhere" in cluster.ssh("cp1", f"journalctl -u {UNIT} -n 3 --no-pager")
+        assert "/proc/nowhere" in cluster.ssh("cp1", f"journalctl -u {UNIT} -n 20 --no-pager")
     finally:
         cluster.ssh("cp1", f"cp /root/kept {settings}; systemctl reset-failed {UNIT}.service")
 
