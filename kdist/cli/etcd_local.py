@@ -111,9 +111,9 @@ def disarm() -> Any:
 
 @local.command()
 @told
-def count() -> Any:
-    """Count objects by resource."""
-    return space.resources(_etcd().key_names("/"))
+def sizes() -> Any:
+    """Tell objects and bytes by resource, those with most bytes first."""
+    return space.resources(_etcd().sizes())
 
 
 @local.command()

@@ -231,5 +231,5 @@ async def alarms(inventory: Path, mend: bool, break_lock: bool) -> None:
         raise Refused("etcd has no quorum, so nobody knows its alarms: see `kdist etcd status`")
     from kdist.cli import etcd_tables
 
-    raised = etcd_tables.show_alarms(judged, seen, await ask(site, having, "count", timeout=300))
+    raised = etcd_tables.show_alarms(judged, seen, await ask(site, having, "sizes", timeout=600))
     sys.exit(1 if raised else 0)

@@ -76,9 +76,9 @@ def show_snapshots(found: list[dict[str, Any]]) -> None:
 
 
 def show_alarms(
-    health: Health, seen: Mapping[str, Mapping[str, Any] | None], counts: list[tuple[str, int]]
+    health: Health, seen: Mapping[str, Mapping[str, Any] | None], largest: list[tuple[str, int, int]]
 ) -> bool:
-    """Alarms, how full each member is, which resources have most objects; whether an alarm is raised."""
+    """Alarms, how full each member is, which resources fill it; whether an alarm is raised."""
     names = {row.id: row.name for row in health.rows}
     raised = sorted({(names.get(i, f"{i:x}"), name) for s in seen.values() if s for i, name in s["alarms"]})
     for member, name in raised:
@@ -94,9 +94,9 @@ def show_alarms(
                 row.name, _size(row.running.size), _size(row.running.in_use), _size(quota) if quota else ""
             )
     _console.print(table)
-    table = _table("RESOURCE", "OBJECTS")
-    for resource, count in counts[:10]:
-        table.add_row(resource, str(count))
+    table = _table("RESOURCE", "OBJECTS", "SIZE")
+    for resource, count, size in largest[:10]:
+        table.add_row(resource, str(count), _size(size))
     _console.print(table)
     if raised:
         _console.print("→ kdist etcd alarms --mend", soft_wrap=True)

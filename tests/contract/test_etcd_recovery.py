@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from kdist.lifecycle.etcd import recovery, restoring, space, staticpod, taking
+from kdist.lifecycle.etcd import etcdctl, recovery, restoring, space, staticpod, taking
 from kdist.lifecycle.etcd.etcdctl import EtcdctlError
 from kdist.lifecycle.etcd.quorum import Refused
 from kdist.lifecycle.etcd.snapshots import SnapshotError
@@ -184,6 +184,14 @@ def test_members_are_defragmented_and_the_leader_lets_another_lead(three: list[P
     assert [d["led"] for d in done] == [False, False, True]
     assert all(d["after"] < d["before"] / 10 for d in done)
     assert first.etcd.status(first.client).leader not in (0, leader)
+
+
+def test_every_key_is_counted_with_its_size(three: list[Process], monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(7):
+        three[0].put(f"/registry/pods/default/p{number}", "v" * 300)
+    monkeypatch.setattr(etcdctl, "PAGE", 3)
+    assert [key[-2:] for key, _ in three[0].etcd.sizes()] == [f"p{n}" for n in range(7)]
+    assert space.resources(three[0].etcd.sizes()) == [("pods", 7, 2100)]
 
 
 def test_nothing_is_defragmented_without_a_member(three: list[Process]) -> None:

@@ -6,7 +6,7 @@ import base64
 import json
 import os
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ TIMEOUT = 10  # seconds a command may take
 ALIVE_TIMEOUT = 4  # what a member answers by itself, or not at all
 # Seconds for what reads or writes a whole database of the largest size that etcd recommends, 8 GiB, on a slow disk.
 LONG_TIMEOUT = 900
+PAGE = 500  # keys of one request when all of them are read with their values
 
 
 class EtcdctlError(Exception):
@@ -113,14 +114,29 @@ class Etcdctl:
         """Write a member's database and its checksum to a file that is not there yet."""
         self.run("snapshot", "save", str(target), timeout=LONG_TIMEOUT)
 
+    def sizes(self, start: str = "/", end: str = "0") -> Iterator[tuple[str, int]]:
+        """Every key from ``start`` to before ``end`` and the bytes of its value, a page at a time."""
+        while True:
+            found = self.run("get", start, end, f"--limit={PAGE}", timeout=LONG_TIMEOUT)
+            page = found.get("kvs", [])
+            for kv in page:
+                yield _text(kv["key"]), len(kv.get("value", "")) * 3 // 4  # base64
+            if not found.get("more"):
+                return
+            start = _text(page[-1]["key"]) + "\x01"  # no argument can hold the zero byte that would be exact
+
     def key_names(self, prefix: str) -> list[str]:
         """Every key below a prefix."""
         found = self.run("get", prefix, "--prefix", "--keys-only", timeout=LONG_TIMEOUT) or {}
-        return [base64.b64decode(kv["key"]).decode(errors="replace") for kv in found.get("kvs", [])]
+        return [_text(kv["key"]) for kv in found.get("kvs", [])]
 
 
 # The numbers of the wire format.
 ALARMS = {1: "NOSPACE", 2: "CORRUPT"}
+
+
+def _text(key: str) -> str:
+    return base64.b64decode(key).decode(errors="replace")
 
 
 def snapshot_status(file: Path) -> dict[str, int]:

@@ -19,6 +19,8 @@ from kdist.lifecycle.etcd.members import Endpoint, Member
 # An alarm is cleared when at least this share of the quota is free; else it would be back within minutes.
 ROOM_SHARE = 0.05
 CATCH_UP_SECONDS = 120
+# Upstream never renamed where nodes lie.
+OLD_NAMES = {"minions": "nodes"}
 
 
 class NotNow(Exception):
@@ -113,9 +115,14 @@ def disarm(etcd: Etcdctl, quota: int) -> dict[str, Any]:
     return {"size": most, "quota": quota}
 
 
-def resources(keys: Iterable[str]) -> list[tuple[str, int]]:
-    """Objects by resource, most first, from the keys of API servers."""
-    return Counter(_resource(key) for key in keys).most_common()
+def resources(sizes: Iterable[tuple[str, int]]) -> list[tuple[str, int, int]]:
+    """Resource, objects and bytes, most bytes first, from the keys of API servers."""
+    objects: Counter[str] = Counter()
+    total: Counter[str] = Counter()
+    for key, size in sizes:
+        objects[_resource(key)] += 1
+        total[_resource(key)] += size
+    return [(resource, objects[resource], size) for resource, size in total.most_common()]
 
 
 def _resource(key: str) -> str:
@@ -123,4 +130,4 @@ def _resource(key: str) -> str:
     if len(parts) < 4 or parts[1] != "registry":
         return "(others)"
     # /registry/PLURAL/... or /registry/GROUP/PLURAL/...; a group has a dot, or is one of the old ones without
-    return f"{parts[3]}.{parts[2]}" if "." in parts[2] else parts[2]
+    return f"{parts[3]}.{parts[2]}" if "." in parts[2] else OLD_NAMES.get(parts[2], parts[2])

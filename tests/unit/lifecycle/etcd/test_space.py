@@ -42,11 +42,11 @@ def test_nothing_is_defragmented_while_a_member_joins() -> None:
         order([member(1), member(2, learner=True)], {n: running(n, 1) for n in (1, 2)})
 
 
-def test_objects_are_counted_by_resource() -> None:
-    keys = [
-        "/registry/pods/default/a",
-        "/registry/pods/default/b",
-        "/registry/example.com/widgets/x/y",
-        "note",
-    ]
-    assert resources(keys) == [("pods", 2), ("widgets.example.com", 1), ("(others)", 1)]
+def test_objects_and_bytes_are_counted_by_resource() -> None:
+    sizes = {
+        "/registry/minions/w1": 5,
+        "/registry/minions/w2": 6,
+        "/registry/example.com/widgets/x/y": 90,
+        "note": 1,
+    }
+    assert resources(sizes.items()) == [("widgets.example.com", 1, 90), ("nodes", 2, 11), ("(others)", 1, 1)]
