@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
@@ -163,7 +164,8 @@ def _kill_init(lab: Lab, host: Host) -> None:
     for pid in members:
         parent = _parent_of(pid)
         if parent is not None and parent in members and _parent_of(parent) not in members:
-            os.kill(pid, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):  # it was ending by itself
+                os.kill(pid, signal.SIGKILL)
 
 
 def _parent_of(pid: int) -> int | None:
