@@ -72,6 +72,16 @@ def check_preconditions(obj: Obj, options: Options, strategy: Strategy | None = 
     if group is None:
         group = obj["apiVersion"].rpartition("/")[0]
     uid, version = meta.uid(obj), meta.resource_version(obj)
+    if obj["kind"] == "Namespace":
+        for told, wanted, have in (
+            ("UID", options.uid, uid),
+            ("ResourceVersion", options.resource_version, version),
+        ):
+            if wanted and wanted != have:
+                failed = (
+                    f"Precondition failed: {told} in precondition: {wanted}, {told} in object meta: {have}"
+                )
+                raise errors.conflict("", "namespaces", meta.name(obj), failed)
     if options.uid and options.uid != uid:
         raise errors.conflict(
             group,

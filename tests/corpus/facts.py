@@ -31,6 +31,8 @@ _COMPOSITE = re.compile(
     r"((?:Invalid|Unsupported|Duplicate) value: )"
     r"(map\[[\w.]*\]\*?[\w.]+|[&*]*(\[\])?\*?\w+(\.\w+)+|\[\]\w+|&)?(?P<bracket>[{(\[])"
 )
+# Upstream tells some quantities as Go structs.
+_AMOUNT = r'^(Invalid value: )"[^"]*"(: (?:must be an integer|ratio |min value |default (?:request )?value ))'
 _WHOLE_OBJECT = re.compile(r'"\{.*\}": ')
 # What libraries say about text that does not parse, and where upstream keeps its types.
 _LIBRARIES = re.compile(
@@ -47,7 +49,7 @@ _SERVICE_CA = {
 _VENDOR = {"configMap": _SERVICE_CA}
 _COUNTS = ("maxSurge", "maxUnavailable", "minAvailable")
 _AGE = re.compile(r"\d+(ms|s|m)|<unknown>")
-_VERSION = re.compile(r"(?<=in record \()\d+")
+_VERSION = re.compile(r"((?<=in record \()|(?<=ResourceVersion in object meta: ))\d+")
 _STORAGE = re.compile(
     r"StorageError: invalid object, Code: 4, Key: \S+, ResourceVersion: 0, AdditionalErrorMsg: "
 )
@@ -106,7 +108,7 @@ def _cause(cause: dict[str, Any]) -> tuple[str, str, str]:
     message = re.sub(r"strconv.Atoi: parsing .*: ", "", message)
     if field.endswith(_COUNTS):  # numbers or percentages
         message = re.sub(r'^Invalid value: ("[^"]*"|0): ', "Invalid value: COMPOSITE: ", message)
-    message = re.sub(r'^(Invalid value: )"[^"]*"(: must be an integer)', r"\1COMPOSITE\2", message)
+    message = re.sub(_AMOUNT, r"\1COMPOSITE\2", message)
     return field, cause.get("reason", ""), _told(message).partition("\n")[0].rstrip(": ")
 
 

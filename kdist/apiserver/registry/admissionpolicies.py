@@ -12,6 +12,8 @@ from kdist.apiserver.registry.base import USERS_METADATA, Strategy
 from kdist.apiserver.registry.labelselectors import check_label_selector
 from kdist.apiserver.registry.podspec import fill
 from kdist.apiserver.validation import causes, names
+from kdist.apiserver.validation.conditions import check_conditions
+from kdist.apiserver.validation.fields import needed
 
 REASONS = ("Forbidden", "Invalid", "RequestEntityTooLarge")
 ACTIONS = ("Audit", "Deny", "Warn")
@@ -27,6 +29,7 @@ class AdmissionPolicyStrategy(Strategy):
     """ValidatingAdmissionPolicies."""
 
     allow_unconditional_update = False
+    known_finalizers = False
     tracks_generation = True
     status_keeps = USERS_METADATA
 
@@ -41,11 +44,20 @@ class AdmissionPolicyStrategy(Strategy):
         """The rules for requests, the expressions, their messages."""
         return _PolicyCheck(obj).causes()
 
+    def validate_status_update(self, new: Obj, old: Obj) -> list[Cause]:
+        """Warnings and conditions are whole."""
+        found, status = super().validate_status_update(new, old), new.get("status") or {}
+        for at, warning in enumerate(meta.get(status, "typeChecking.expressionWarnings", [])):
+            where = f"status.typeChecking.expressionWarnings[{at}]"
+            found += needed(warning, where, "fieldRef", "warning")
+        return [*found, *check_conditions(status.get("conditions") or [], "status.conditions")]
+
 
 class AdmissionPolicyBindingStrategy(Strategy):
     """ValidatingAdmissionPolicyBindings."""
 
     allow_unconditional_update = False
+    known_finalizers = False
     tracks_generation = True
 
     def default(self, obj: Obj) -> None:
@@ -338,6 +350,8 @@ def _check_param_ref(ref: Obj | None, where: str) -> list[Cause]:
         found += [causes.forbidden(f"{where}.{field}", told) for field in ("name", "selector")]
     if not name and selector is None:
         found.append(causes.required(where, "one of name or selector must be specified"))
+    if ref.get("parameterNotFoundAction") == "":
+        return [*found, causes.required(f"{where}.parameterNotFoundAction")]
     return found + rules.check_enum(ref, "parameterNotFoundAction", where, ("Deny", "Allow"), required=True)
 
 

@@ -119,11 +119,9 @@ def check_enum(
 ) -> list[Cause]:
     """A cause when the field has none of the values, or has to have one and has not."""
     value = obj.get(field)
-    if not value and required:
-        return [causes.required(f"{where}.{field}")]
-    if value and value not in allowed:
-        return [causes.not_supported(f"{where}.{field}", value, allowed)]
-    return []
+    if value is None:
+        return [causes.required(f"{where}.{field}")] if required else []
+    return [] if value in allowed else [causes.not_supported(f"{where}.{field}", value, allowed)]
 
 
 def check_match_conditions(conditions: list[Obj], where: str, *, params: bool = False) -> list[Cause]:
@@ -176,8 +174,9 @@ def check_hook(hook: Obj, where: str) -> list[Cause]:
     found: list[Cause] = []
     for at, rule in enumerate(hook.get("rules") or ()):
         found += check_rule(rule, f"{where}.rules[{at}]")
-    found += check_enum(hook, "failurePolicy", where, FAILURE_POLICIES)
-    found += check_enum(hook, "matchPolicy", where, MATCH_POLICIES)
+    for field, policies in (("failurePolicy", FAILURE_POLICIES), ("matchPolicy", MATCH_POLICIES)):
+        if (policy := hook.get(field)) is not None and policy not in policies:
+            found.append(causes.not_supported(f"{where}.{field}", policy, policies))
     timeout = hook.get("timeoutSeconds")
     if timeout is not None and not 1 <= timeout <= 30:
         told = "the timeout value must be between 1 and 30 seconds"
@@ -196,7 +195,7 @@ def _check_versions(versions: list[str], where: str) -> list[Cause]:
         if version in versions[:at]:
             found.append(causes.invalid(f"{where}[{at}]", version, "duplicate version"))
         found += [causes.invalid(f"{where}[{at}]", version, told) for told in names.dns_1035_label(version)]
-    if not found and not set(versions) & set(REVIEW_VERSIONS):
+    if not set(versions) & set(REVIEW_VERSIONS):
         told = f"must include at least one of {', '.join(REVIEW_VERSIONS)}"
         found.append(invalid_list(where, versions, told))
     return found

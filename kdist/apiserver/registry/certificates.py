@@ -12,6 +12,32 @@ from kdist.apiserver.registry.base import Strategy, keep
 from kdist.apiserver.registry.podspec import fill
 from kdist.apiserver.validation import causes, names
 
+_LEGACY = "kubernetes.io/legacy-unknown"
+_USAGES = (
+    "any",
+    "cert sign",
+    "client auth",
+    "code signing",
+    "content commitment",
+    "crl sign",
+    "data encipherment",
+    "decipher only",
+    "digital signature",
+    "email protection",
+    "encipher only",
+    "ipsec end system",
+    "ipsec tunnel",
+    "ipsec user",
+    "key agreement",
+    "key encipherment",
+    "microsoft sgc",
+    "netscape sgc",
+    "ocsp signing",
+    "s/mime",
+    "server auth",
+    "signing",
+    "timestamping",
+)
 _DECISIONS = ("Approved", "Denied")
 _FINAL = (*_DECISIONS, "Failed")
 _CONDITIONS = "status.conditions"
@@ -21,6 +47,7 @@ class CertificateSigningRequestStrategy(Strategy):
     """CertificateSigningRequests."""
 
     name_rule = staticmethod(names.path_segment)
+    checks_required = False
 
     def prepare_update(self, new: Obj, old: Obj) -> None:
         """The spec is for life; what an update says about it is not heard."""
@@ -31,12 +58,12 @@ class CertificateSigningRequestStrategy(Strategy):
         """The request is PEM; it lives ten minutes at least."""
         spec = obj.get("spec") or {}
         found: list[Cause] = []
-        request = spec.get("request")
-        if request and b"BEGIN CERTIFICATE REQUEST" not in base64.b64decode(request):
+        request = base64.b64decode(spec.get("request") or "")
+        if b"BEGIN CERTIFICATE REQUEST" not in request:
             told = "PEM block type must be CERTIFICATE REQUEST"
-            found.append(causes.invalid("spec.request", request, told))
-        if not spec.get("usages"):
-            found.append(causes.required("spec.usages", "usages is required"))
+            found.append(causes.invalid("spec.request", list(request[:64]), told))
+        found += _signer(spec.get("signerName") or "", "spec.signerName")
+        found += _usages(spec.get("usages") or [])
         seconds = spec.get("expirationSeconds")
         if seconds is not None and seconds < 600:
             told = "may not specify a duration less than 600 seconds (10 minutes)"
@@ -65,9 +92,43 @@ class CertificateSigningRequestStrategy(Strategy):
             found.append(causes.forbidden("status.certificate", told))
         return found
 
+    def check_create(self, obj: Obj) -> list[Cause]:
+        """The signer of before there were names of signers takes no new requests."""
+        if meta.get(obj, "spec.signerName") != _LEGACY:
+            return []
+        told = "the legacy signerName is not allowed via this API version"
+        return [causes.invalid("spec.signerName", _LEGACY, told)]
+
     def fields(self, obj: Obj) -> dict[str, str]:
         """By signer, too."""
         return {**super().fields(obj), "spec.signerName": meta.get(obj, "spec.signerName", "")}
+
+
+def _signer(name: str, field: str) -> Iterator[Cause]:
+    """A domain of at least two labels, and a path below it."""
+    if not name:
+        yield causes.required(field)
+        return
+    domain, slash, path = name.partition("/")
+    if not slash or "/" in path:
+        told = "must be a fully qualified domain and path of the form 'example.com/signer-name'"
+        yield causes.invalid(field, name, told)
+        return
+    yield from (causes.invalid(field, domain, c) for c in names.dns_subdomain(domain))
+    if "." not in domain:
+        told = "should be a domain with at least two segments separated by dots"
+        yield causes.invalid(field, domain, told)
+    yield from (causes.invalid(field, path, c) for c in names.dns_subdomain(path))
+
+
+def _usages(usages: list[str]) -> Iterator[Cause]:
+    if not usages:
+        yield causes.required("spec.usages")
+    for at, usage in enumerate(usages):
+        if usage not in _USAGES:
+            yield causes.not_supported(f"spec.usages[{at}]", usage, _USAGES)
+        if usage in usages[:at]:
+            yield causes.duplicate(f"spec.usages[{at}]", usage)
 
 
 def _conditions(request: Obj) -> list[Obj]:

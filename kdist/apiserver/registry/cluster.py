@@ -1,13 +1,17 @@
-"""Namespaces, nodes, priority and runtime classes, leases, quotas and limit ranges."""
+"""Namespaces, priority and runtime classes, leases."""
 
 from __future__ import annotations
 
-from kdist.api import meta, quantity
+from kdist.api import meta
 from kdist.api.errors import Cause
 from kdist.api.meta import Obj
 from kdist.apiserver.registry.base import Strategy, keep
+from kdist.apiserver.registry.podscheduling import check_tolerations
 from kdist.apiserver.registry.podspec import fill
+from kdist.apiserver.registry.resourceamounts import check_amount, check_container_resource
 from kdist.apiserver.validation import causes, names
+from kdist.apiserver.validation.fields import ruled
+from kdist.apiserver.validation.metadata import check_finalizer, validate_labels
 
 _NAME_LABEL = "kubernetes.io/metadata.name"
 _HIGHEST_USER_PRIORITY = 1_000_000_000
@@ -16,10 +20,12 @@ _HIGHEST_USER_PRIORITY = 1_000_000_000
 class NamespaceStrategy(Strategy):
     """Namespaces: they carry their name as a label, and a finalizer until they are empty."""
 
-    name_rule = staticmethod(names.dns_label)
+    name_rule = staticmethod(names.dns_label_of_host)
+    checks_required = False
 
     def default(self, obj: Obj) -> None:
-        """The label that namespace selectors use."""
+        """Active; the label that namespace selectors use."""
+        fill(obj.setdefault("status", {}), phase="Active")
         metadata = obj.setdefault("metadata", {})
         if metadata.get("name"):
             metadata.setdefault("labels", {})[_NAME_LABEL] = metadata["name"]
@@ -27,7 +33,8 @@ class NamespaceStrategy(Strategy):
     def prepare_create(self, obj: Obj) -> None:
         """Active, and kept until the namespace controller has emptied it."""
         super().prepare_create(obj)
-        self.default(obj)  # a generated name is known only now
+        if not names.dns_label(meta.name(obj)):
+            self.default(obj)  # a generated name is known only now
         finalizers = obj.setdefault("spec", {}).setdefault("finalizers", [])
         if "kubernetes" not in finalizers:
             finalizers.append("kubernetes")
@@ -48,6 +55,25 @@ class NamespaceStrategy(Strategy):
         self.prepare_status_update(new, old)
         keep(new, old, "status")
         new["spec"] = {"finalizers": wanted} if wanted else {}
+
+    def check_create(self, obj: Obj) -> list[Cause]:
+        """Finalizers of the spec are the system's, or have a domain."""
+        found: list[Cause] = []
+        for finalizer in meta.get(obj, "spec.finalizers", []):
+            found += check_finalizer(finalizer, "spec.finalizers", "spec.finalizers")
+        return found
+
+    def validate_subresource_update(self, subresource: str, new: Obj, old: Obj) -> list[Cause]:
+        """``finalize`` writes finalizers, ``status`` the phase that follows from the deletion."""
+        found = super().validate_subresource_update(subresource, new, old)
+        if subresource == "finalize":
+            return [*found, *self.check_create(new)]
+        phase, deleting = meta.get(new, "status.phase", ""), meta.is_deleting(new)
+        wanted, state = ("Terminating", "not empty") if deleting else ("Active", "empty")
+        if phase != wanted:
+            told = f"may only be '{wanted}' if `deletionTimestamp` is {state}"
+            found.append(causes.invalid("status.Phase", phase, told))
+        return found
 
     def fields(self, obj: Obj) -> dict[str, str]:
         """By phase, too."""
@@ -75,10 +101,18 @@ class PriorityClassStrategy(Strategy):
         elif value > _HIGHEST_USER_PRIORITY:
             told = f"maximum allowed value of a user defined priority is {_HIGHEST_USER_PRIORITY}"
             found.append(causes.forbidden("value", told))
-        policy, supported = obj.get("preemptionPolicy"), ("PreemptLowerPriority", "Never")
-        if policy not in supported:
-            found.append(causes.not_supported("preemptionPolicy", policy, supported))
         return found
+
+    def check_create(self, obj: Obj) -> list[Cause]:
+        """A known policy; later it cannot change."""
+        policy, supported = obj.get("preemptionPolicy"), ("PreemptLowerPriority", "Never")
+        if not policy:
+            return [causes.required("preemptionPolicy")]
+        return [] if policy in supported else [causes.not_supported("preemptionPolicy", policy, supported)]
+
+    def count_generation(self, new: Obj, old: Obj) -> None:
+        """What may change of a class is no new generation."""
+        keep(new["metadata"], old["metadata"], "generation")
 
     def check_update(self, new: Obj, old: Obj) -> list[Cause]:
         """Value and policy cannot change."""
@@ -95,11 +129,23 @@ class RuntimeClassStrategy(Strategy):
 
     allow_create_on_update = True
     allow_unconditional_update = False
+    checks_required = False
+    known_finalizers = False
 
     def check(self, obj: Obj) -> list[Cause]:
-        """The handler is a DNS label."""
-        handler = obj.get("handler") or ""
-        return [causes.invalid("handler", handler, c) for c in names.dns_label(handler)]
+        """The handler is a DNS label; overhead and scheduling are those of pods."""
+        found = ruled("handler", obj.get("handler") or "", names.dns_label)
+        for resource, amount in meta.get(obj, "overhead.podFixed", {}).items():
+            field = f"overhead.limits[{resource}]"
+            found += [*check_container_resource(resource, field), *check_amount(resource, amount, field)]
+        scheduling = obj.get("scheduling") or {}
+        found += validate_labels(scheduling.get("nodeSelector"), "scheduling.nodeSelector")
+        tolerations = scheduling.get("tolerations") or []
+        found += check_tolerations(tolerations, "scheduling.tolerations.tolerations")
+        for at, toleration in enumerate(tolerations):
+            if toleration in tolerations[:at]:
+                found.append(causes.duplicate(f"scheduling.tolerations[{at}]", toleration))
+        return found
 
     def check_update(self, new: Obj, old: Obj) -> list[Cause]:
         """The handler cannot change."""
@@ -108,6 +154,8 @@ class RuntimeClassStrategy(Strategy):
 
 class LeaseStrategy(Strategy):
     """Leases, created on renewal if need be."""
+
+    known_finalizers = False
 
     allow_create_on_update = True
     allow_unconditional_update = False
@@ -123,67 +171,3 @@ class LeaseStrategy(Strategy):
             told = "must be greater than or equal to 0"
             found.append(causes.invalid("spec.leaseTransitions", transitions, told))
         return found
-
-
-class ResourceQuotaStrategy(Strategy):
-    """ResourceQuotas."""
-
-    def check(self, obj: Obj) -> list[Cause]:
-        """Amounts are not negative; scopes are known and for life."""
-        found: list[Cause] = []
-        for name, amount in meta.get(obj, "spec.hard", {}).items():
-            where = f"spec.hard[{name}]"
-            found += [causes.invalid(where, name, c) for c in names.qualified_name(name)]
-            if quantity.parse(amount) < 0:
-                found.append(causes.invalid(where, amount, "must be greater than or equal to 0"))
-        return found
-
-    def check_update(self, new: Obj, old: Obj) -> list[Cause]:
-        """Scopes cannot change."""
-        return causes.immutable("spec.scopes", meta.get(new, "spec.scopes"), meta.get(old, "spec.scopes"))
-
-
-class LimitRangeStrategy(Strategy):
-    """LimitRanges."""
-
-    allow_create_on_update = True
-
-    def default(self, obj: Obj) -> None:
-        """A container's default limit is its maximum, its default request the default limit or the minimum."""
-        for item in meta.get(obj, "spec.limits", []):
-            if item.get("type") != "Container":
-                continue
-            default = {**(item.get("max") or {}), **(item.get("default") or {})}
-            request = {**(item.get("min") or {}), **default, **(item.get("defaultRequest") or {})}
-            for field, amounts in (("default", default), ("defaultRequest", request)):
-                if amounts:
-                    item[field] = amounts
-
-    def check(self, obj: Obj) -> list[Cause]:
-        """Minimum, defaults and maximum are in order; a type is limited once."""
-        found: list[Cause] = []
-        seen: set[str] = set()
-        for at, item in enumerate(meta.get(obj, "spec.limits", [])):
-            where, kind = f"spec.limits[{at}]", item.get("type") or ""
-            if kind in seen:
-                found.append(causes.duplicate(f"{where}.type", kind))
-            seen.add(kind)
-            for low, high in (
-                ("min", "max"),
-                ("min", "default"),
-                ("defaultRequest", "default"),
-                ("default", "max"),
-            ):
-                found += _in_order(item, low, high, where)
-        return found
-
-
-def _in_order(item: Obj, low: str, high: str, where: str) -> list[Cause]:
-    lower, upper = item.get(low) or {}, item.get(high) or {}
-    return [
-        causes.invalid(
-            f"{where}.{low}[{r}]", lower[r], f"{low} value {lower[r]} is greater than {high} value {upper[r]}"
-        )
-        for r in lower.keys() & upper.keys()
-        if quantity.parse(lower[r]) > quantity.parse(upper[r])
-    ]

@@ -76,18 +76,32 @@ class SecretStrategy(Strategy):
         if kind == _TOKEN and not meta.annotations(obj).get(_ACCOUNT_ANNOTATION):
             found.append(causes.required(f"metadata.annotations[{_ACCOUNT_ANNOTATION}]"))
         found += [causes.required(f"data[{k}]") for k in _KEYS.get(kind or "", ()) if k not in data]
+        if kind == "kubernetes.io/ssh-auth" and data.get("ssh-privatekey") == "":
+            found.append(causes.required("data[ssh-privatekey]"))
         if kind == "kubernetes.io/basic-auth" and not data.keys() & {"username", "password"}:
             found += [causes.required("data[username]"), causes.required("data[password]")]
         for key in _KEYS.get(kind or "", ()):
             if "docker" in key and key in data and not _is_json(data[key]):
-                found.append(
-                    causes.invalid(f"data[{key}]", "<secret contents redacted>", "invalid character")
-                )
+                first = base64.b64decode(data[key]).decode(errors="replace").strip()[:1]
+                told = f"invalid character '{first}' looking for beginning of value"
+                if not first:
+                    told = "unexpected end of JSON input"
+                found.append(causes.invalid(f"data[{key}]", "<secret contents redacted>", told))
         return found
 
     def check_update(self, new: Obj, old: Obj) -> list[Cause]:
         """The type stays; immutable ones stay as they are."""
         return causes.immutable("type", new.get("type"), old.get("type")) + _frozen(new, old, ("data",))
+
+    def warnings(self, obj: Obj, old: Obj | None = None) -> list[str]:
+        """A pair for TLS that is none."""
+        data = obj.get("data") or {}
+        if obj.get("type") != "kubernetes.io/tls":
+            return []
+        for key, told in (("tls.crt", "certificate"), ("tls.key", "key")):
+            if b"-----BEGIN " not in base64.b64decode(data.get(key) or ""):
+                return [f"tls: failed to find any PEM data in {told} input"]
+        return []
 
     def fields(self, obj: Obj) -> dict[str, str]:
         """By type, too."""

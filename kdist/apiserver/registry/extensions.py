@@ -10,7 +10,9 @@ from kdist.api.meta import Obj
 from kdist.apiserver.registry import admissionrules
 from kdist.apiserver.registry.base import USERS_METADATA, Strategy
 from kdist.apiserver.registry.podspec import fill
+from kdist.apiserver.registry.webhookclients import check_client
 from kdist.apiserver.validation import causes, names
+from kdist.apiserver.validation.fields import word
 from kdist.apiserver.validation.metadata import validate_metadata_update
 
 
@@ -18,7 +20,8 @@ class WebhookStrategy(Strategy):
     """Mutating and validating webhook configurations."""
 
     allow_unconditional_update = False
-
+    checks_required = False
+    known_finalizers = False
     tracks_generation = True
 
     def default(self, obj: Obj) -> None:
@@ -31,7 +34,7 @@ class WebhookStrategy(Strategy):
                 fill(hook, reinvocationPolicy="Never")
             for rule in hook.get("rules") or ():
                 fill(rule, scope="*")
-            if service := meta.get(hook, "clientConfig.service"):
+            if (service := meta.get(hook, "clientConfig.service")) is not None:
                 fill(service, port=443)
 
     def check(self, obj: Obj) -> list[Cause]:
@@ -40,21 +43,34 @@ class WebhookStrategy(Strategy):
         seen: set[str] = set()
         for at, hook in enumerate(obj.get("webhooks") or ()):
             where, name = f"webhooks[{at}]", hook.get("name") or ""
-            if name.count(".") < 2:
-                told = "should be a domain with at least three segments separated by dots"
-                found.append(causes.invalid(f"{where}.name", name, told))
+            found += _hook_name(name, f"{where}.name")
             if name in seen:
                 found.append(causes.duplicate(f"{where}.name", name))
             seen.add(name)
-            effects = hook.get("sideEffects")
-            if effects and effects not in ("None", "NoneOnDryRun"):
-                found.append(causes.not_supported(f"{where}.sideEffects", effects, ("None", "NoneOnDryRun")))
-            client = hook.get("clientConfig") or {}
-            if bool(client.get("url")) is bool(client.get("service")):
-                told = "exactly one of url or service is required"
-                found.append(causes.required(f"{where}.clientConfig", told))
+            effects, harmless = hook.get("sideEffects"), ("None", "NoneOnDryRun")
+            if effects is None:
+                found.append(
+                    causes.required(f"{where}.sideEffects", f"must specify one of {', '.join(harmless)}")
+                )
+            else:
+                found += word(f"{where}.sideEffects", effects, harmless)
+            if "Mutating" in self.resource.kind and (policy := hook.get("reinvocationPolicy")) is not None:
+                found += word(f"{where}.reinvocationPolicy", policy, ("IfNeeded", "Never"))
+            found += check_client(hook.get("clientConfig") or {}, f"{where}.clientConfig")
             found += admissionrules.check_hook(hook, where)
         return found
+
+
+def _hook_name(name: str, field: str) -> list[Cause]:
+    """Three labels at least."""
+    if not name:
+        return [causes.required(field)]
+    if complaints := names.dns_subdomain(name):
+        return [causes.invalid(field, name, ",".join(complaints))]
+    if name.count(".") < 2:
+        told = "should be a domain with at least three segments separated by dots"
+        return [causes.invalid(field, name, told)]
+    return []
 
 
 class CustomResourceDefinitionStrategy(Strategy):

@@ -450,11 +450,22 @@ def _is_nothing(value: Any) -> bool:
 class ControllerRevisionStrategy(Strategy):
     """ControllerRevisions: written once."""
 
+    checks_required = False
+
     def check(self, obj: Obj) -> list[Cause]:
         """A revision number is not negative, and there is data."""
-        found = not_negative(obj, "revision", "revision")
-        return found if "data" in obj else [*found, causes.required("data", "data is mandatory")]
+        return not_negative(obj, "revision", "revision")
+
+    def check_create(self, obj: Obj) -> list[Cause]:
+        """The data is an object."""
+        if "data" not in obj:
+            return [causes.required("data", "data is mandatory")]
+        if not isinstance(obj["data"], dict):
+            return [causes.required("data", "data must be a valid JSON object")]
+        return []
 
     def check_update(self, new: Obj, old: Obj) -> list[Cause]:
         """The data cannot change."""
-        return causes.immutable("data", new.get("data"), old.get("data"))
+        if new.get("data") == old.get("data"):
+            return []
+        return [causes.invalid("data", new.get("data") or {}, causes.IMMUTABLE)]

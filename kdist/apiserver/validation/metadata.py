@@ -81,15 +81,20 @@ def _owners(owners: list[Obj]) -> list[Cause]:
     return found
 
 
+def check_finalizer(finalizer: str, field: str, unknown: str) -> list[Cause]:
+    """Causes for the name of a finalizer; with ``unknown`` for one without a domain that is nobody's, told there."""
+    found = [causes.invalid(field, finalizer, c) for c in names.qualified_name(finalizer)]
+    if unknown and "/" not in finalizer and finalizer not in _UNQUALIFIED:
+        told = "name is neither a standard finalizer name nor is it fully qualified"
+        found.append(causes.invalid(unknown, finalizer, told))
+    return found
+
+
 def _finalizers(finalizers: list[str], *, known: bool) -> list[Cause]:
-    found = []
+    found: list[Cause] = []
     for at, finalizer in enumerate(finalizers):
-        found += [
-            causes.invalid("metadata.finalizers", finalizer, c) for c in names.qualified_name(finalizer)
-        ]
-        if known and "/" not in finalizer and finalizer not in _UNQUALIFIED:
-            told = "name is neither a standard finalizer name nor is it fully qualified"
-            found.append(causes.invalid(f"metadata.finalizers[{at}]", finalizer, told))
+        told = f"metadata.finalizers[{at}]" if known else ""
+        found += check_finalizer(finalizer, "metadata.finalizers", told)
     both = {"orphan", "foregroundDeletion"}
     if both <= set(finalizers):
         told = "finalizer orphan and foregroundDeletion cannot be both set"

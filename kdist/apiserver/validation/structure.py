@@ -153,10 +153,23 @@ def _string(value: Any, schema: Schema, path: _Path, walk: _Walk) -> Any:
         try:
             binascii.a2b_base64(value, strict_mode=True)
         except ValueError:  # of binascii, or because it is not even ASCII
-            ok = (c.isascii() and (c.isalnum() or c in "+/=") for c in value)
-            wrong = next((at for at, fits in enumerate(ok) if not fits), len(value))
-            raise BadRequest(f"illegal base64 data at input byte {wrong}") from None
+            raise BadRequest(f"illegal base64 data at input byte {_misfit(value)}") from None
     return value
+
+
+def _misfit(value: str) -> int:
+    """Where a text stops being base64, as Go counts: an unfinished group of four is wrong from its beginning."""
+    for at, letter in enumerate(value):
+        if not letter.isascii() or not (letter.isalnum() or letter in "+/="):
+            return at
+    pad = value.find("=")
+    if pad < 0:
+        return len(value) - len(value) % 4
+    if pad % 4 < 2:
+        return pad
+    end = (pad // 4 + 1) * 4
+    odd = next((at for at in range(pad, min(end, len(value))) if value[at] != "="), None)
+    return odd if odd is not None else min(end, len(value))
 
 
 def _integer(value: Any, schema: Schema, path: _Path, walk: _Walk) -> Any:
