@@ -29,6 +29,11 @@ from kdist.telemetry import log, tracing
 _log = log.get(__name__)
 App = Callable[[Any, Any, Any], Awaitable[None]]  # any ASGI application
 # Health must be readable without credentials and without storage: probes and load balancers have none.
+_AUTHENTICATION = {result: metrics.AUTHENTICATION_SECONDS.at(result) for result in ("success", "failure")}
+_AUTHORIZATION = {
+    True: metrics.AUTHORIZATION_SECONDS.at("allowed"),
+    False: metrics.AUTHORIZATION_SECONDS.at("denied"),
+}
 _AUTHENTICATED, _FAILED = (metrics.AUTHENTICATIONS.at(result) for result in ("success", "failure"))
 _DECIDED = {
     True: metrics.AUTHORIZATIONS.at("allowed"),
@@ -158,10 +163,12 @@ class Application:
                 raise Unauthorized("Unauthorized")
         except Unauthorized:
             _FAILED.value += 1
+            _AUTHENTICATION["failure"].observe(time.monotonic() - request.begun)
             if core.auditor is not None:
                 await core.auditor.unauthenticated(request)
             raise
         _AUTHENTICATED.value += 1
+        _AUTHENTICATION["success"].observe(time.monotonic() - request.begun)
         request.user = user
         if core.auditor is not None:
             await core.auditor.received(request, user)
@@ -193,7 +200,9 @@ class Application:
             )
         else:
             asked = Attributes(request.user, info.verb, path=info.path)
+        begun = time.monotonic()
         decision = core.authorizer.authorize(asked)
+        _AUTHORIZATION[decision.allowed].observe(time.monotonic() - begun)
         if request.audit is not None:
             request.audit.decide(decision)
         _DECIDED[decision.allowed].value += 1

@@ -99,7 +99,9 @@ class ApiServer:
         features = Features.parse(settings.api_level, settings.feature_gates)
         gates.publish(features)
         scheme = Scheme.load(settings.api_level, features=features, runtime_config=settings.runtime_config)
-        backend = encryption.around(storage or open_storage(settings), settings, scheme)
+        opened = storage or open_storage(settings)
+        self._measured = opened if isinstance(opened, MeasuredStorage) else None
+        backend = encryption.around(opened, settings, scheme)
         self.core = Core(settings, scheme, backend)
         self._tls = tls.ServerTls(settings, [self.address])
         self.ca_pem = self._tls.certificate
@@ -229,6 +231,8 @@ class ApiServer:
             self._spawn(work, name)
         for name, work in self.core.aggregation.works().items():
             self._spawn(work, name)
+        if self._measured is not None:
+            self._spawn(self._measured.follow_size(), "storage-size")
         for name, work in background.of(self.core, self._writer).items():
             self._spawn(work, name)
         _log.info("ready", url=self.url, level=self._settings.api_level)

@@ -2,18 +2,38 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from kdist.apiserver import metrics
-from kdist.storage.interface import Event, KeyValue, Page, Storage, StorageError
+from kdist.storage.interface import Event, KeyValue, Page, StorageError
+from kdist.telemetry import log
+
+if TYPE_CHECKING:
+    from kdist.storage.etcd import EtcdStorage
+
+
+SIZE_SECONDS = 60.0  # between two questions about the size
+CLUSTER = "etcd-0"
+_log = log.get(__name__)
 
 
 class MeasuredStorage:
-    """A storage that counts."""
+    """An etcd that counts."""
 
-    def __init__(self, storage: Storage) -> None:
+    def __init__(self, storage: EtcdStorage) -> None:
         self._storage = storage
+
+    async def follow_size(self) -> None:
+        """Tell the size of the database now and then, until cancelled."""
+        while True:
+            try:
+                metrics.STORAGE_SIZE.at(CLUSTER).value = await self._storage.size()
+            except StorageError as error:
+                _log.warning("cannot ask for the size of the database", error=str(error))
+            await asyncio.sleep(SIZE_SECONDS)
 
     async def commit(
         self,

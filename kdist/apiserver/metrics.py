@@ -41,6 +41,21 @@ LONG_RUNNING = Values(
 OBJECTS = Computed("apiserver_storage_objects", "Stored objects of the resources in use.", ("resource",))
 AUTHENTICATIONS = Values("authentication_attempts", "Authentications by result.", ("result",), alpha=True)
 AUTHORIZATIONS = Values("authorization_attempts_total", "Authorizations by result.", ("result",), alpha=True)
+_IDENTITY_BOUNDS = exponential(0.001, 2, 15)
+AUTHENTICATION_SECONDS = Distributions(
+    "authentication_duration_seconds",
+    "Seconds of authenticating.",
+    ("result",),
+    bounds=_IDENTITY_BOUNDS,
+    alpha=True,
+)
+AUTHORIZATION_SECONDS = Distributions(
+    "authorization_duration_seconds",
+    "Seconds of authorizing.",
+    ("result",),
+    bounds=_IDENTITY_BOUNDS,
+    alpha=True,
+)
 _ADMISSION_BOUNDS = (0.005, 0.025, 0.1, 0.5, 1.0, 2.5)
 ADMISSION_STEPS = Distributions(
     "apiserver_admission_step_admission_duration_seconds",
@@ -53,6 +68,49 @@ ADMISSION_PLUGINS = Distributions(
     "Seconds of one plug-in.",
     ("name", "type", "operation", "rejected"),
     bounds=_ADMISSION_BOUNDS,
+)
+_HOOK = ("name", "type", "operation")
+WEBHOOK_SECONDS = Distributions(
+    "apiserver_admission_webhook_admission_duration_seconds",
+    "Seconds of one webhook.",
+    (*_HOOK, "rejected"),
+    bounds=(*_ADMISSION_BOUNDS, 10.0, 25.0),
+)
+WEBHOOK_REQUESTS = Values(
+    "apiserver_admission_webhook_request_total",
+    "Requests to webhooks by the code of their answer.",
+    (*_HOOK, "code", "rejected"),
+    alpha=True,
+)
+WEBHOOK_REJECTIONS = Values(
+    "apiserver_admission_webhook_rejection_count",
+    "Requests that a webhook, or its failure, refused.",
+    (*_HOOK, "error_type", "rejection_code"),
+    alpha=True,
+)
+WEBHOOK_FAIL_OPEN = Values(
+    "apiserver_admission_webhook_fail_open_count",
+    "Failures of webhooks that were ignored.",
+    ("name", "type"),
+    alpha=True,
+)
+_CHECK = ("policy", "policy_binding", "error_type", "enforcement_action")
+POLICY_CHECKS = Values(
+    "apiserver_validating_admission_policy_check_total",
+    "Checks by admission policies and what came of them.",
+    _CHECK,
+)
+POLICY_SECONDS = Distributions(
+    "apiserver_validating_admission_policy_check_duration_seconds",
+    "Seconds of one policy with one binding.",
+    _CHECK,
+    bounds=(0.0000005, 0.001, 0.01, 0.1, 1.0),
+)
+STORAGE_SIZE = Values(
+    "apiserver_storage_size_bytes",
+    "Bytes that the storage's database takes.",
+    ("storage_cluster_id",),
+    type="gauge",
 )
 DEPRECATED = Values(
     "apiserver_requested_deprecated_apis",

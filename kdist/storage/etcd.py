@@ -172,6 +172,11 @@ class EtcdStorage:
         answer = await self._call("range", request, repeatable=True)
         return int(answer.header.revision)
 
+    async def size(self) -> int:
+        """Bytes that the database of the member takes which answers. Raises StorageError."""
+        answer = await self._call("status", wire.StatusRequest(), repeatable=True)
+        return int(answer.dbSize)
+
     async def compact(self, revision: int) -> None:
         """See the contract."""
         try:

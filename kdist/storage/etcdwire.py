@@ -49,6 +49,8 @@ _MESSAGES = {
     "5 compact_revision int64, 6 cancel_reason string, 7 fragment bool, 11 events []Event",
     "LeaseGrantRequest": "1 TTL int64, 2 ID int64",
     "LeaseGrantResponse": "1 header ResponseHeader, 2 ID int64, 3 TTL int64, 4 error string",
+    "StatusRequest": "",
+    "StatusResponse": "1 header ResponseHeader, 2 version string, 3 dbSize int64",
 }
 _PACKAGE = "kdist.etcdserverpb"
 
@@ -97,6 +99,7 @@ LeaseGrantRequest = _message("LeaseGrantRequest")
 PutRequest = _message("PutRequest")
 RangeRequest = _message("RangeRequest")
 RequestOp = _message("RequestOp")
+StatusRequest = _message("StatusRequest")
 TxnRequest = _message("TxnRequest")
 WatchCreateRequest = _message("WatchCreateRequest")
 WatchRequest = _message("WatchRequest")
@@ -106,6 +109,7 @@ METHODS = {
     "range": ("/etcdserverpb.KV/Range", RangeRequest, _message("RangeResponse")),
     "txn": ("/etcdserverpb.KV/Txn", TxnRequest, _message("TxnResponse")),
     "compact": ("/etcdserverpb.KV/Compact", CompactionRequest, _message("CompactionResponse")),
+    "status": ("/etcdserverpb.Maintenance/Status", StatusRequest, _message("StatusResponse")),
     "lease_grant": ("/etcdserverpb.Lease/LeaseGrant", LeaseGrantRequest, _message("LeaseGrantResponse")),
 }
 WATCH = ("/etcdserverpb.Watch/Watch", WatchRequest, _message("WatchResponse"))

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 
 _LARGEST = (
     *("kubernetes_build_info", "kubernetes_feature_enabled", "python_info", "process_max_fds"),
+    *("apiserver_storage_size_bytes",),
     *("apiserver_storage_objects", "apiserver_flowcontrol_current_r", "apiserver_flowcontrol_seat_fair_frac"),
 )
 _EARLIEST = ("process_start_time_seconds",)

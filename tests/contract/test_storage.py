@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Sequence
 
 import pytest
 
+from kdist.storage.etcd import EtcdStorage
 from kdist.storage.interface import (
     Compacted,
     Event,
@@ -171,3 +172,10 @@ async def test_concurrent_increments_lose_nothing(storage: Storage, root: str) -
     current = await storage.get(root + "n")
     assert current is not None
     assert current.value == b"20"
+
+
+async def test_etcd_tells_how_large_its_database_is(storage: Storage, root: str) -> None:
+    if isinstance(storage, EtcdStorage):
+        before = await storage.size()
+        await storage.commit({}, puts={f"{root}{at}": b"x" * 100_000 for at in range(20)})
+        assert before > 0 and await storage.size() >= before

@@ -43,6 +43,8 @@ from kdist.telemetry.series import Values
 AGENT_LIMIT = 1024
 KEPT_ANSWER = 16 * 1024 * 1024  # bytes of an answer that are recorded; larger ones are left out
 SLOW_SECONDS = 0.5
+#: Of annotations that tell content, which only events with objects may.
+PATCH_ANNOTATION = "patch.webhook.admission.k8s.io/"
 _LEVEL_COUNTS = Values("apiserver_audit_level_total", "Requests by audit level.", ("level",), alpha=True)
 _EVENT_COUNT = Values("apiserver_audit_event_total", "Audit events made.", alpha=True)
 _REJECTED = Values(
@@ -233,7 +235,10 @@ def _data(request: Request, record: Record, stage: str, code: int | None) -> Obj
     }
     if stage != RECEIVED:
         _add_objects(data, record, code)
-        if annotations := {**request.audit_annotations, **record.annotations, **_deprecation(request)}:
+        given = request.audit_annotations
+        if record.extent.level < REQUEST:  # patches are parts of objects
+            given = {key: value for key, value in given.items() if not key.startswith(PATCH_ANNOTATION)}
+        if annotations := {**given, **record.annotations, **_deprecation(request)}:
             data["annotations"] = annotations
     return {key: value for key, value in data.items() if value not in (None, "", [])}
 

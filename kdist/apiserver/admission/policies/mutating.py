@@ -165,5 +165,6 @@ def _refusal(request: Request, denials: list[tuple[str, str]]) -> ApiError:
     forbidden = request.forbidden(message)
     status = {"reason": reason or "Forbidden", "message": message, "details": forbidden.details}
     error = errors.from_status(status, _FORBIDDEN)
+    error.__dict__.update(code=_FORBIDDEN)  # whatever the reason, as upstream
     error.causes = tuple(Cause("", told, "") for told, _ in denials)
     return error

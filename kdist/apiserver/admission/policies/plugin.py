@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,6 +14,7 @@ from kdist.api import errors
 from kdist.api.errors import ApiError, Cause
 from kdist.api.kinds import Kind
 from kdist.api.scheme import Scheme
+from kdist.apiserver import metrics
 from kdist.apiserver.admission.base import Request
 from kdist.apiserver.admission.expressions.conditions import INLINE_COST
 from kdist.apiserver.admission.policies import compilation, evaluation, params
@@ -92,7 +94,11 @@ class ValidatingPolicies(BoundPolicies[Policy]):
             except ConfigurationError as error:
                 _misconfigured(policy, binding, f"failed to configure binding: {error}", review)
                 continue
+            begun = time.monotonic()
             for verdict in await self._verdicts(policy, kind, found, review):
+                now = time.monotonic()
+                _count(policy, binding, verdict, now - begun)
+                begun = now
                 _report(policy, binding, verdict, review)
                 for key, value in verdict.annotations:
                     values = annotations.setdefault(key, [])
@@ -147,6 +153,17 @@ def _report(policy: Policy, binding: Binding, verdict: Verdict, review: _Review)
                 }
                 review.request.annotate(_FAILURE_KEY, orjson.dumps([told]).decode())
     review.denials += [_Denial(policy.name, binding.name, message) for message in verdict.refusals]
+
+
+def _count(policy: Policy, binding: Binding, verdict: Verdict, seconds: float) -> None:
+    """As upstream: one check for every failure and action, or one that allowed."""
+    actions = [action.lower() for _ in verdict.failures for action in binding.actions]
+    actions += ["deny"] * len(verdict.refusals)
+    error = "invalid_error" if verdict.refusals else "no_error"
+    for action in actions or ["allow"]:
+        labels = (policy.name, binding.name, error, action)
+        metrics.POLICY_CHECKS.at(*labels).value += 1
+        metrics.POLICY_SECONDS.at(*labels).observe(seconds)
 
 
 def _refusal(request: Request, denial: _Denial) -> ApiError:

@@ -68,6 +68,11 @@ class Hook:
     ca_bundle: bytes
     conditions: Conditions = NO_CONDITIONS
 
+    @property
+    def configuration(self) -> str:
+        """The name of the object that it stands in."""
+        return self.identity.partition("/")[0]
+
 
 class Hooks:
     """All hooks of one kind of configuration, in the order in which they are called."""

@@ -21,6 +21,7 @@ from kdist.apiserver.admission.expressions.conditions import INLINE_COST, Condit
 from kdist.apiserver.admission.webhooks import matching, review
 from kdist.apiserver.admission.webhooks.client import CallError, WebhookClient
 from kdist.apiserver.admission.webhooks.configuration import MUTATING, VALIDATING, Hook, Hooks
+from kdist.apiserver.admission.webhooks.observing import Observed
 from kdist.apiserver.admission.webhooks.review import Answer, InvalidResponse
 from kdist.apiserver.authz.authorizer import Authorizer
 from kdist.apiserver.cel import Postponed
@@ -36,6 +37,8 @@ class _Webhooks(Plugin):
     operations: ClassVar[frozenset[Operation]] = ALL
     configuration: ClassVar[Kind]
     may_patch: ClassVar[bool] = False
+    #: The step as metrics name it.
+    step: ClassVar[str] = "validating"
 
     def __init__(
         self, reader: Reader, writer: Writer, scheme: Scheme, client: WebhookClient, authorizer: Authorizer
@@ -93,7 +96,7 @@ class _Webhooks(Plugin):
         except Postponed:
             return await asyncio.to_thread(hook.conditions.hold, values)
 
-    async def _ask(self, hook: Hook, kind: Kind, request: Request) -> Answer | None:
+    async def _ask(self, hook: Hook, kind: Kind, request: Request, at: int = 0) -> Answer | None:
         """The answer of a hook that allows; None when it cannot be had and may be ignored, or does not want to be
         asked. ApiError.
         """
@@ -102,6 +105,7 @@ class _Webhooks(Plugin):
         if request.dry_run and hook.side_effects:
             raise review.dry_run_unsupported(hook.name)
         uid = str(uuid.uuid4())
+        observed = Observed(hook, request, self.step, at)
         obj, old = (self._converted(o, kind, request) for o in (request.obj, request.sent_old))
         try:
             body = await self._client.call(hook, review.question(request, kind, uid, obj, old))
@@ -110,6 +114,7 @@ class _Webhooks(Plugin):
             why = str(error)
             if isinstance(error, InvalidResponse):
                 why = f"received invalid webhook response: {why}"
+            observed.failed()
             if not hook.ignore_failure:
                 raise review.failure(hook.name, why) from error
             _log.warning("webhook failed, ignored", webhook=hook.name, error=why)
@@ -117,7 +122,10 @@ class _Webhooks(Plugin):
         for warning in answer.warnings:
             request.warn(warning)
         if not answer.allowed:
-            raise review.refusal(hook.name, answer.result)
+            refusal = review.refusal(hook.name, answer.result)
+            observed.refused(answer, refusal)
+            raise refusal
+        observed.allowed(answer)
         return answer
 
     def _converted(self, obj: Obj | None, kind: Kind, request: Request) -> Obj | None:
@@ -129,19 +137,23 @@ class MutatingWebhooks(_Webhooks):
 
     configuration = MUTATING
     may_patch = True
+    step = "admit"
 
     async def admit(self, request: Request) -> None:
         """Let the hooks change the object; the whole chain runs once more after a change."""
         rounds = request.rounds
         if rounds.second and orjson.dumps(request.obj) != rounds.output:
             rounds.due |= rounds.earlier
-        for hook, kind in await self._selected(request):
+        for at, (hook, kind) in enumerate(await self._selected(request)):
             if rounds.second and hook.identity not in rounds.due:
                 continue
-            answer = await self._ask(hook, kind, request)
-            if answer is not None and self._apply(hook, kind, request, answer):
-                rounds.due |= rounds.earlier
-                rounds.again = True
+            answer = await self._ask(hook, kind, request, at)
+            if answer is not None:
+                changed = self._apply(hook, kind, request, answer)
+                Observed(hook, request, self.step, at).mutated(answer, changed=changed)
+                if changed:
+                    rounds.due |= rounds.earlier
+                    rounds.again = True
             if hook.reinvoke:
                 rounds.earlier.add(hook.identity)
         if not rounds.second and rounds.earlier:
@@ -178,7 +190,8 @@ class ValidatingWebhooks(_Webhooks):
         if not selected:
             return
         asked: Sequence[Answer | BaseException | None] = await asyncio.gather(
-            *(self._ask(hook, kind, request) for hook, kind in selected), return_exceptions=True
+            *(self._ask(hook, kind, request, at) for at, (hook, kind) in enumerate(selected)),
+            return_exceptions=True,
         )
         for answer in asked:
             if isinstance(answer, BaseException):

@@ -31,6 +31,7 @@ class Answer:
     result: Obj = field(default_factory=dict)
     patch: list[dict[str, Any]] = field(default_factory=list)
     warnings: tuple[str, ...] = ()
+    annotations: tuple[tuple[str, str], ...] = ()
 
 
 def question(request: Request, kind: Kind, uid: str, obj: Obj | None, old: Obj | None) -> Obj:
@@ -96,6 +97,7 @@ def answer(body: bytes, uid: str, *, may_patch: bool) -> Answer:
         result=response.get("status") or {},
         patch=_patch(response, may_patch),
         warnings=tuple(response.get("warnings") or ()),
+        annotations=tuple((response.get("auditAnnotations") or {}).items()),
     )
 
 

@@ -15,6 +15,7 @@ from aiohttp import web
 from kdist.api.kinds import SERVICES, Kind
 from kdist.apiserver.admission.webhooks.client import CallError, WebhookClient
 from kdist.apiserver.admission.webhooks.configuration import parse
+from kdist.apiserver.request import Request as HttpRequest
 from kdist.apiserver.selfsigned import serving_certificate
 
 from .conftest import Api
@@ -210,3 +211,56 @@ async def test_service_is_reached_at_an_endpoint_under_its_own_name(hook: Hook) 
             await call("impostor")  # the certificate is good for kubernetes.default.svc only
     finally:
         await client.close()
+
+
+async def test_webhooks_are_counted_and_told_to_the_audit_log(
+    api: Api, hook: Hook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: dict[str, str] = {}
+    monkeypatch.setattr(HttpRequest, "annotate", lambda _, key, value: told.setdefault(key, value))
+    hook.respond = lambda _: {
+        **patch({"op": "add", "path": "/data", "value": {"added": "yes"}}),
+        "auditAnnotations": {"why": "because"},
+    }
+    await hook.install(api, "mutating", name="count.example.com")
+    await api.make(MAPS, {"metadata": {"name": "m"}})
+    place = "round_0_index_0"
+    about = {"configuration": "mutating-test", "webhook": "count.example.com"}
+    assert told["count.example.com/why"] == "because"
+    assert orjson.loads(told[f"mutation.webhook.admission.k8s.io/{place}"]) == {**about, "mutated": True}
+    operations = [{"op": "add", "path": "/data", "value": {"added": "yes"}}]
+    assert orjson.loads(told[f"patch.webhook.admission.k8s.io/{place}"]) == {
+        **about,
+        "patch": operations,
+        "patchType": "JSONPatch",
+    }
+    hook.respond = lambda _: {"allowed": False, "status": {"code": 403, "message": "no"}}
+    assert (await api("POST", MAPS, {"metadata": {"name": "n"}})).status == 403
+    metrics = (await api("GET", "/metrics")).body.decode()
+    named = 'name="count.example.com",type="admit",operation="CREATE"'
+    for line in (
+        f'apiserver_admission_webhook_admission_duration_seconds_count{{{named},rejected="false"}} 1',
+        f'apiserver_admission_webhook_request_total{{{named},code="200",rejected="false"}} 1',
+        f'apiserver_admission_webhook_request_total{{{named},code="403",rejected="true"}} 1',
+        f'apiserver_admission_webhook_rejection_count{{{named},error_type="no_error",rejection_code="403"}} 1',
+        'authentication_duration_seconds_count{result="success"}',
+        'authorization_duration_seconds_count{result="allowed"}',
+    ):
+        assert line in metrics, line
+
+
+async def test_ignored_failures_of_webhooks_are_told(
+    api: Api, hook: Hook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: dict[str, str] = {}
+    monkeypatch.setattr(HttpRequest, "annotate", lambda _, key, value: told.setdefault(key, value))
+    closed = {"url": "https://127.0.0.1:1/", "caBundle": hook.ca}
+    await hook.install(
+        api, "validating", name="open.example.com", clientConfig=closed, failurePolicy="Ignore"
+    )
+    await api.make(MAPS, {"metadata": {"name": "m"}})
+    key = "failed-open.validating.webhook.admission.k8s.io/round_0_index_0"
+    assert told[key] == "open.example.com"
+    metrics = (await api("GET", "/metrics")).body.decode()
+    counted = 'apiserver_admission_webhook_fail_open_count{name="open.example.com",type="validating"} 1'
+    assert counted in metrics
