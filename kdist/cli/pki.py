@@ -37,7 +37,9 @@ _output = click.option(
     "--output", "-o", type=click.Choice(["table", "json"]), default="table", show_default=True
 )
 _days = click.option(
-    "--days", default=survey.WARN_DAYS, show_default=True, help="Warn of what ends within so many days."
+    "--days",
+    type=int,
+    help="Warn of what ends within so many days; default: 30, or an eighth of its life for short-lived ones.",
 )
 _break_lock = click.option("--break-lock", is_flag=True, help="Take the lock of an operator who is gone.")
 
@@ -54,7 +56,7 @@ def pki() -> None:
 @_root
 @_output
 @_days
-def expiry(root: Path, output: str, days: int) -> None:
+def expiry(root: Path, output: str, days: int | None) -> None:
     """List the certificates of this host; exit 1 when one is near its end."""
     found, unreadable = survey.look(root)
     if not found and not unreadable:
@@ -113,7 +115,7 @@ def _told(run: Callable[P, Coroutine[Any, Any, None]]) -> Callable[P, None]:
 @_output
 @_days
 @_told
-async def report(inventory: Path, output: str, days: int) -> None:
+async def report(inventory: Path, output: str, days: int | None) -> None:
     """List the certificates of every host; exit 1 when one is near its end or a host does not answer."""
     from kdist.lifecycle.certificates.exchange import KDIST
     from kdist.lifecycle.operation.remote import HostError
@@ -236,7 +238,7 @@ def _step(entry: Entry) -> None:
 
 
 def _show(
-    hosts: Mapping[str, Iterable[Mapping[str, Any]]], problems: list[str], output: str, days: int
+    hosts: Mapping[str, Iterable[Mapping[str, Any]]], problems: list[str], output: str, days: int | None
 ) -> None:
     """Print, and exit 1 when something is near its end or wrong."""
     now = time.time()

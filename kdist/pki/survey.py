@@ -7,7 +7,6 @@ kubeconfigs. Feeds the expiry report, the agent's metrics and the gates of an ex
 from __future__ import annotations
 
 import base64
-import datetime
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -154,11 +153,16 @@ def _is_authority(certificate: x509.Certificate) -> bool:
         return False
 
 
-def near(certificates: Iterable[Certificate], now: float, days: int = WARN_DAYS) -> list[Certificate]:
+def near(certificates: Iterable[Certificate], now: float, days: int | None = None) -> list[Certificate]:
     """Those that end within ``days``, the nearest first.
 
-    A short-lived one is near in the last eighth of its life: its renewal, due in the last quarter, was missed.
+    None: within 30 days, and a short-lived one in the last eighth of its life: its renewal, due in the last quarter,
+    was missed.
     """
-    limit = datetime.timedelta(days=days).total_seconds()
-    due = [c for c in certificates if c.not_after - now < min(limit, (c.not_after - c.not_before) / 8)]
-    return sorted(due, key=lambda c: c.not_after)
+
+    def limit(one: Certificate) -> float:
+        if days is not None:
+            return days * 86400.0
+        return min(WARN_DAYS * 86400.0, (one.not_after - one.not_before) / 8)
+
+    return sorted((c for c in certificates if c.not_after - now < limit(c)), key=lambda c: c.not_after)
