@@ -178,7 +178,9 @@ def test_everything_works_afterwards_and_a_second_run_changes_nothing(site: Clus
     site.kubectl("delete", "pod", "after", "--wait=false")
     told = site.playbook("site.yml")
     recap = changes(told)
-    print(*re.findall(r"^TASK \[.*?(?=^TASK|^PLAY)", told, re.M | re.S) if "changed: [" in told else (), sep="")
+    print(
+        *re.findall(r"^TASK \[.*?(?=^TASK|^PLAY)", told, re.M | re.S) if "changed: [" in told else (), sep=""
+    )
     assert {host: row["changed"] for host, row in recap.items()} == dict.fromkeys(hosts(site), 0)
 
 
