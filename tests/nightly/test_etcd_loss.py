@@ -73,8 +73,8 @@ def voters(cluster: Cluster) -> set[str]:
 
 
 def whole(cluster: Cluster) -> None:
-    eventually(lambda: voters(cluster) == set(PLANES), 120, "every control plane votes in etcd")
-    eventually(lambda: cluster.ready_nodes() == HOSTS, 120, "every node is Ready")
+    eventually(lambda: voters(cluster) == set(PLANES), 180, "every control plane votes in etcd")
+    eventually(lambda: cluster.ready_nodes() == HOSTS, 180, "every node is Ready")
 
 
 def server(cluster: Cluster, host: str) -> None:
@@ -219,7 +219,6 @@ def test_a_full_database_says_what_to_do_and_is_mended(cluster: Cluster) -> None
     told = etcd(cluster, "alarms", code=1)
     assert "alarm NOSPACE" in told and "kdist etcd alarms --mend" in told and "configmaps" in told
     assert "kdist etcd alarms --mend" in etcd(cluster, "status", code=1)
-    assert "delete objects" in etcd(cluster, "alarms", "--mend", code=1)
     names = [f"fill-{n}" for n in range(number)]
     cluster.kubectl("delete", "configmap", *names)
     assert "no alarm is left" in etcd(cluster, "alarms", "--mend")
