@@ -106,6 +106,8 @@ from ansible.module_utils.kdist_host import use_release
 
 # What a host asks for in check mode whose keys are still to be made: that something will be signed, and nothing yet.
 PENDING = {"pending": ""}
+# And the token that it would join by: of a token's form, and nobody's.
+PENDING_TOKEN = "000000.0000000000000000"
 
 
 def secrets_out(secrets):
@@ -210,7 +212,8 @@ def sign(module, files, cluster, hosts):
 
     pending = any(asked == PENDING for asked in module.params["requests"].values())
     if module.check_mode and (pending or module.params["joining"]):
-        return {"changed": True, "signed": {}, "token": module.params["token"] or ""}
+        made = PENDING_TOKEN if module.params["joining"] else ""
+        return {"changed": True, "signed": {}, "token": module.params["token"] or made}
     pairs = files.secrets().authorities
     signed = {
         name: {k: v.decode() for k, v in sign_all(cluster, hosts[name], certificates(asked), pairs).items()}
@@ -274,15 +277,16 @@ def main() -> None:
         from kdist.pki.issue import RequestRefused
     except (FileNotFoundError, ImportError) as error:
         if module.check_mode:  # an empty host: all of it is still to come
+            worker = not module.params["hosts"].get(module.params["name"], {}).get("control_plane", True)
             module.exit_json(
                 changed=True,
-                requests=PENDING,
+                requests={} if worker else PENDING,
                 reasons={},
-                joins="",
+                joins="missing" if worker else "",
                 authorities={},
                 secrets=None,
                 signed={},
-                token="",
+                token=PENDING_TOKEN if module.params["joining"] else "",
             )
         module.fail_json(msg=str(error))
     given = dict(module.params["cluster"])
