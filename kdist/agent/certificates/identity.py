@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import ssl
 from pathlib import Path
 
 from kdist.agent import servers as api_servers
@@ -109,6 +110,7 @@ class Identity:
     async def _ask_serving(self, _: Found | None) -> bytes:
         return await self._asking_serving.ask(self._client)
 
-    def _serve(self, _: Path) -> None:
-        """The port follows the file."""
+    def _serve(self, file: Path) -> None:
+        """The port follows the file, and must not begin with one that it cannot use. Raises ssl.SSLError."""
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(file)
         self._served.set()
