@@ -336,6 +336,8 @@ class Reset:
             if self.apply:
                 self.call("sysctl", "-q", "-w", pair)
         for name in self.content["modules"]:
+            if not Path("/sys/module", name).exists():
+                continue  # it could not be loaded, or somebody has unloaded it
             self.note("kernel module", name)
             if self.apply:
                 self.call("modprobe", "-r", name)
