@@ -42,8 +42,8 @@ from kdist.telemetry import log
 _log = log.get(__name__)
 TIMEOUT = 10.0  # seconds per call
 RECONNECT_SECONDS = 0.5
-# A member is back a second or two after it was restarted; more than this, and callers should hear of it.
-PATIENCE = 5.0
+# A member is back a few seconds after it was restarted; more than this, and callers should hear of it.
+PATIENCE = 10.0
 RETRY_SECONDS = 0.1
 LEASE_SHARE_SECONDS = 60  # keys that expire within the same minute share a lease
 _LOST = (UNAVAILABLE, DEADLINE_EXCEEDED, CANCELLED)

@@ -302,13 +302,18 @@ class Connection(asyncio.Protocol):
             self._write(frame(PING, ACK, 0, payload))
 
     def _on_goaway(self, flags: int, stream: int, payload: bytes) -> None:
-        """No new exchanges; those the server has not seen never happened."""
+        """No new exchanges; those the server has not seen never happened, and those without an end are ended here.
+
+        A server that stops waits for what is under way, and a watch would keep it waiting for nothing.
+        """
         self.usable = False
         last = int.from_bytes(payload[:4], "big")
         queued, self._queued = self._queued, deque()
         unseen = [self._exchanges.pop(i) for i in list(self._exchanges) if i > last]
         for exchange in [*unseen, *(waiting for waiting, _, _ in queued)]:
             self._ended(exchange, RpcError(UNAVAILABLE, "the server is going away", unsent=True))
+        for exchange in [e for e in self._exchanges.values() if e.deadline is None]:
+            self.cancel(exchange, RpcError(UNAVAILABLE, "the server is going away"))
         if not self._exchanges and self._transport is not None:
             self._transport.close()
 

@@ -171,6 +171,24 @@ def _proxy_ca(site: Cluster) -> str:
     return str(found["data"]["requestheader-client-ca-file"]).strip()
 
 
+def test_the_key_of_encryption_is_exchanged_without_a_failed_request(site: Cluster) -> None:
+    site.kubectl("create", "secret", "generic", "kept", "--from-literal=a=b")
+    with steady_client(site, "encryption") as seen:
+        print(run(["kdist", "encryption", "rotate", "-i", str(site.inventory)], timeout=600))
+    print(f"encryption: {seen}")
+    assert seen["errors"] == []
+    keys = re.findall("name: (key[0-9]+)", site.ssh("cp1", "cat /etc/kubernetes/pki/encryption.yaml"))
+    assert len(keys) == 1
+    stored = site.ssh(
+        "cp1",
+        "cd /etc/kubernetes/pki/etcd && ETCDCTL_API=3 etcdctl --cacert=ca.crt --cert=healthcheck-client.crt "
+        "--key=healthcheck-client.key get /registry/secrets/default/kept --print-value-only | head -c 30",
+    )
+    assert stored.startswith(f"k8s:enc:secretbox:v1:{keys[0]}:")
+    assert site.get("secret", "kept")["data"] == {"a": "Yg=="}
+    site.kubectl("delete", "secret", "kept")
+
+
 def test_everything_works_afterwards_and_a_second_run_changes_nothing(site: Cluster) -> None:
     site.kubectl("run", "after", "--image=localhost/demo-web:0.1.0")
     site.kubectl("wait", "--for=condition=Ready", "pod/after", "--timeout=60s")
