@@ -36,6 +36,12 @@ def test_the_second_operator_hears_who_what_since_when_and_what_to_do() -> None:
     assert "--break-lock" in told
 
 
+def test_a_lock_that_was_left_behind_is_told_as_such() -> None:
+    holder = Holder("17", "alice", "laptop", "kdist upgrade apply", 4711)
+    told = "left by alice@laptop (process 4711), which is gone and ran `kdist upgrade apply`, 10 min ago"
+    assert holder.told(600, gone=True) == told
+
+
 def test_a_lease_holds_while_it_is_renewed() -> None:
     age = lease_age(lease(seconds_ago=5))
     assert age is not None and 4 < age < 10
