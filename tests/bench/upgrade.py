@@ -18,18 +18,22 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
 from tests.bench.upgrade_figures import Figures, figures  # noqa: E402
-from tests.e2e.conftest import run  # noqa: E402
+from tests.e2e.conftest import Cluster, run  # noqa: E402
 from tests.e2e.upgrading import Upgrading, build_bundles, load, lost_writes  # noqa: E402
-from tests.nightly.test_upgrade_many import NAME, budget, made  # noqa: E402
+from tests.nightly.test_upgrade_many import INVENTORY, NAME, budget, made  # noqa: E402
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--keep", action="store_true", help="leave the lab running")
+    parser.add_argument(
+        "--reuse", action="store_true", help="upgrade the lab that --keep left, at the old version"
+    )
     parser.add_argument("--max-unavailable", default="1", help="workers away at once")
     given = parser.parse_args()
-    build_bundles()
-    cluster = made()
+    if not given.reuse:
+        build_bundles()
+    cluster = Cluster(INVENTORY, NAME) if given.reuse else made()
     upgrading, seen = Upgrading(cluster), dict[str, Any]()
     budget(cluster, 2)
     urls = [f"http://10.91.0.{number}:30081/" for number in range(11, 16)]

@@ -101,10 +101,10 @@ class Upgrading:
 @contextmanager
 def load(cluster: Cluster, seen: dict[str, Any], *urls: str, rate: float = 20) -> Iterator[None]:
     """A client that writes and reads while the block runs; ``seen`` has what it saw afterwards."""
-    command = [*cluster.inside("nsenter"), sys.executable, str(LOAD), str(cluster.inventory / "admin.conf")]
-    options = ["--rate", str(rate), *urls]
+    command = [*cluster.inside("nsenter"), sys.executable, str(LOAD), "--rate", str(rate)]
+    targets = [str(cluster.inventory / "admin.conf"), *urls]
     with subprocess.Popen(
-        [*command, *options], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT
+        [*command, *targets], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT
     ) as process:
         try:
             yield

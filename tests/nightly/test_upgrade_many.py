@@ -31,6 +31,7 @@ from tests.e2e.upgrading import (
 )
 
 NAME, SUBNET, VIP = "up-many", "10.91.0.0/24", "10.91.0.100"
+INVENTORY = ROOT / "inventory" / "lab-up-many"
 HOSTS = {"cp1", "cp2", "cp3", "w1", "w2"}
 EXPIRED = "/etc/kubernetes/pki/front-proxy-client.crt"
 WEB = """\
@@ -82,7 +83,7 @@ def upgrading() -> Iterator[Upgrading]:
 
 def made() -> Cluster:
     """The cluster, its cluster file ready for the next API level."""
-    inventory = ROOT / "inventory" / "lab-up-many"
+    inventory = INVENTORY
     run(["kdist", "lab", "down", "--name", NAME])
     shutil.rmtree(inventory, ignore_errors=True)
     size = ["--hosts", "5", "--control-planes", "3", "--subnet", SUBNET]
