@@ -10,6 +10,7 @@ import orjson
 from fastapi import FastAPI, Request, Response
 
 from kdist import __version__
+from kdist.api.features import reached
 from kdist.apiserver import debugging, discovery, health, metrics
 from kdist.apiserver.authn.keys import discovery_document
 from kdist.apiserver.core import Core
@@ -24,6 +25,7 @@ def version(level: str) -> dict[str, str]:
     return {
         "major": major,
         "minor": minor,
+        **(_emulation(major, minor) if reached(level, "1.33") else {}),
         "gitVersion": f"v{level}.0+kdist.{__version__}",
         "gitCommit": "",
         "gitTreeState": "clean",
@@ -31,6 +33,16 @@ def version(level: str) -> dict[str, str]:
         "goVersion": f"python{platform.python_version()}",
         "compiler": platform.python_implementation(),
         "platform": f"linux/{ {'x86_64': 'amd64', 'aarch64': 'arm64'}.get(platform.machine(), platform.machine()) }",
+    }
+
+
+def _emulation(major: str, minor: str) -> dict[str, str]:
+    """What servers of 1.33 and later tell of the versions that they can stand beside: one back."""
+    return {
+        "emulationMajor": major,
+        "emulationMinor": minor,
+        "minCompatibilityMajor": major,
+        "minCompatibilityMinor": str(int(minor) - 1),
     }
 
 

@@ -142,6 +142,8 @@ async def test_an_address_given_by_the_older_level_is_taken_for_the_newer_one(
 async def test_a_version_tells_the_level(levels: tuple[Api, Api]) -> None:
     told = [(await api("GET", "/version")).json["minor"] for api in levels]
     assert told == ["32", "33"]
+    newer = (await levels[1]("GET", "/version")).json
+    assert (newer["emulationMinor"], newer["minCompatibilityMinor"]) == ("33", "32")
 
 
 async def test_services_have_addresses_as_objects_from_the_newer_level_on(levels: tuple[Api, Api]) -> None:
