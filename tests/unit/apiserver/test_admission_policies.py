@@ -10,6 +10,7 @@ import pytest
 from kdist.api.errors import ApiError
 from kdist.api.kinds import NAMESPACES, Kind
 from kdist.api.scheme import Scheme
+from kdist.apiserver import metrics
 from kdist.apiserver.admission import Request
 from kdist.apiserver.admission.policies import ValidatingPolicies, matching, typechecking
 from kdist.apiserver.admission.policies.configured import BINDINGS, POLICIES
@@ -582,3 +583,15 @@ def test_types_are_checked_against_what_the_policy_concerns(scheme: Scheme) -> N
 def test_wildcards_are_not_checked(scheme: Scheme) -> None:
     made = policy({"expression": "object.nothing"}, rules=[rule(apiGroups=["*"])])
     assert typechecking.concerned(made, scheme) == []
+
+
+async def test_checks_are_counted_by_what_came_of_them(world: World) -> None:
+    counted = [
+        metrics.POLICY_CHECKS.at("p", "b", "no_error", action) for action in ("allow", "warn", "audit")
+    ]
+    before = [series.value for series in counted]
+    world.apply(policy({"expression": "true"}), binding("Deny"))
+    await world.write(configmap())
+    world.apply(policy({"expression": "false", "message": "m"}), binding("Warn", "Audit"))
+    await world.write(configmap())
+    assert [series.value - was for series, was in zip(counted, before, strict=True)] == [1, 1, 1]
