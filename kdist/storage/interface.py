@@ -184,13 +184,24 @@ async def guaranteed_update(
             current, fresh = await storage.get(key), True
             continue
         if write is None:
-            return None
+            if fresh:
+                return None
+            # Nothing to do about what may be stale is not nothing to do: what changed meanwhile would be lost.
+            known, fresh = current, True
+            current = await storage.get(key)
+            if _revision(current) == _revision(known):
+                return None
+            continue
         try:
             return await _commit(storage, key, current, write)
         except Mismatch as mismatch:
             if mismatch.key != key:
                 raise
             current, fresh = mismatch.current, True
+
+
+def _revision(current: KeyValue | None) -> int:
+    return current.revision if current is not None else 0
 
 
 async def _commit(storage: Storage, key: str, current: KeyValue | None, write: Write) -> int:

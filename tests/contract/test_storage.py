@@ -143,6 +143,22 @@ async def test_a_value_with_a_life_time_vanishes_with_an_event(storage: Storage,
     assert await _next(events) == [Event(root + "a", None, revision + 1)]
 
 
+async def test_guaranteed_update_does_not_take_a_stale_state_for_the_wanted_one(
+    storage: Storage, root: str
+) -> None:
+    first = await storage.commit({}, puts={root + "a": b"1"})
+    await storage.commit({}, puts={root + "a": b"2"})
+
+    async def back_to_one(current: KeyValue | None, fresh: bool) -> Write | None:
+        assert current is not None
+        return None if current.value == b"1" else Write(b"1")
+
+    stale = KeyValue(root + "a", b"1", first)
+    assert await guaranteed_update(storage, root + "a", back_to_one, cached=stale) is not None
+    current = await storage.get(root + "a")
+    assert current is not None and current.value == b"1"
+
+
 async def test_guaranteed_update_wins_over_a_stale_start(storage: Storage, root: str) -> None:
     await create(storage, root + "a", b"1")
     await storage.commit({}, puts={root + "a": b"2"})

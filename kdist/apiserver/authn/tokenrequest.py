@@ -37,6 +37,10 @@ class TokenIssuer:
         seconds = spec.get("expirationSeconds") or DEFAULT_SECONDS
         audiences = spec.get("audiences") or list(self._audiences)
         ref = spec.get("boundObjectRef")
+        if (named := meta.name(request) if request.get("metadata") else "") and named != name:
+            told = f'Invalid value: "{named}": must match the service account name if specified'
+            cause = Cause("metadata.name", told, "FieldValueInvalid")
+            raise errors.invalid("authentication.k8s.io", "TokenRequest", name, [cause])
         _validate(name, seconds, ref)
         account = await self._writer.get(SERVICE_ACCOUNTS, namespace, name)
         bound = await self._bound(account, ref) if ref else {}
@@ -72,8 +76,8 @@ class TokenIssuer:
                 "The object might have been deleted and then recreated"
             )
             raise Conflict(
-                f'Operation cannot be fulfilled on {kind.plural} "{ref["name"]}": {why}',
-                details={"name": ref["name"], "kind": kind.plural},
+                f'Operation cannot be fulfilled on {ref["kind"]} "{ref["name"]}": {why}',
+                details={"name": ref["name"], "kind": ref["kind"]},
             )
         if kind is not PODS:
             return {ref["kind"].lower(): obj}

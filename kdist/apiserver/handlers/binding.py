@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from kdist.api import meta
-from kdist.api.errors import BadRequest, Cause, Conflict
+from kdist.api import errors, meta
+from kdist.api.errors import BadRequest, Cause
 from kdist.api.meta import Obj
 from kdist.api.pods import set_condition
 from kdist.api.resources import Resource
@@ -63,13 +63,14 @@ def bound(pod: Obj, binding: Obj, node: str, pipeline: writes.Pipeline) -> Obj:
     name, spec, metadata = meta.name(pod), pod["spec"], pod["metadata"]
     wanted = binding["metadata"].get("uid")
     if wanted and wanted != meta.uid(pod):
-        raise Conflict(
-            f"Precondition failed: UID in precondition: {wanted}, UID in object meta: {meta.uid(pod)}"
-        )
+        told = f"Precondition failed: UID in precondition: {wanted}, UID in object meta: {meta.uid(pod)}"
+        raise pipeline.store.conflict(name, told)
     if meta.is_deleting(pod):
-        raise pipeline.store.conflict(name, f"pod {name} is being deleted, cannot be assigned to a host")
+        told = f"pod {name} is being deleted, cannot be assigned to a host"
+        raise errors.conflict("", "pods/binding", name, told)
     if spec.get("nodeName"):
-        raise pipeline.store.conflict(name, f'pod {name} is already assigned to node "{spec["nodeName"]}"')
+        told = f'pod {name} is already assigned to node "{spec["nodeName"]}"'
+        raise errors.conflict("", "pods/binding", name, told)
     if spec.get("schedulingGates"):
         raise pipeline.store.invalid(
             name, [Cause("spec.schedulingGates", f"pod {name} has non-empty .spec.schedulingGates")]

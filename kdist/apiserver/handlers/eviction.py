@@ -28,7 +28,7 @@ async def create(call: Call) -> None:
     eviction = await call.read_kind("policy/v1", "Eviction")
     named = (eviction.get("metadata") or {}).get("name") or call.name
     if named != call.name:
-        raise BadRequest(f"name in URL does not match name in Eviction object: {named}")
+        raise BadRequest("name in URL does not match name in Eviction object")
     act = call.act()
     options = Options.parse(eviction.get("deleteOptions") or {})
     options = replace(options, dry_run=options.dry_run or act.dry_run)

@@ -67,7 +67,10 @@ class NamespaceStrategy(Strategy):
         """``finalize`` writes finalizers, ``status`` the phase that follows from the deletion."""
         found = super().validate_subresource_update(subresource, new, old)
         if subresource == "finalize":
-            return [*found, *self.check_create(new)]
+            for at, finalizer in enumerate(meta.get(new, "spec.finalizers", [])):
+                field = f"spec.finalizers[{at}]"
+                found += check_finalizer(finalizer, field, field)
+            return found
         phase, deleting = meta.get(new, "status.phase", ""), meta.is_deleting(new)
         wanted, state = ("Terminating", "not empty") if deleting else ("Active", "empty")
         if phase != wanted:

@@ -93,9 +93,9 @@ class PodStrategy(Strategy):
             )
 
     def prepare_update(self, new: Obj, old: Obj) -> None:
-        """Ephemeral containers come by their own subresource."""
+        """There is a spec to compare."""
         super().prepare_update(new, old)
-        keep(new.setdefault("spec", {}), old.get("spec") or {}, "ephemeralContainers")
+        new.setdefault("spec", {})
 
     def validate(self, obj: Obj) -> list[Cause]:
         """What only a new pod may not have, as well."""
@@ -321,7 +321,11 @@ def _check_ephemeral(spec: Obj, before: Obj) -> list[Cause]:
             found.append(causes.forbidden(field, told))
     volumes = {v.get("name") for v in spec.get("volumes") or ()}
     taken = {c.get("name") for kind in ("containers", "initContainers") for c in spec.get(kind) or ()}
+    targets = set(taken)
     for at, container in enumerate(new):
+        target = container.get("targetContainerName")
+        if target and target not in targets:
+            found.append(causes.not_found(f"{field}[{at}].targetContainerName", target))
         found += podcontainers.check_container(container, f"{field}[{at}]", volumes, spec)
         if container.get("name") in taken:
             found.append(causes.duplicate(f"{field}[{at}].name", container["name"]))

@@ -12,7 +12,7 @@ from kdist.api.scheme import Scheme
 from kdist.apiserver.authn.user import User
 from kdist.apiserver.lifecycle import ApiServer
 from kdist.config.apiserver import ApiServerSettings
-from tests.corpus import compare
+from tests.corpus import compare, scenarios
 from tests.corpus.resources import Case, Run, all_cases
 from tests.corpus.transport import Answer, Call, decoded
 
@@ -103,6 +103,18 @@ async def test_answers_are_upstreams(transport: _InProcess, case: Case) -> None:
     assert not unknown, "\n".join(f"{told}\n    " + "\n    ".join(lines) for told, lines in unknown.items())
     equal = known - found.keys()
     assert not equal, f"no longer different, take it off differences.yaml: {sorted(equal)}"
+
+
+@pytest.mark.parametrize("scenario", list(scenarios.scenarios()), ids=lambda scenario: scenario.id)
+async def test_scenarios_go_as_upstream_says(transport: _InProcess, scenario: scenarios.Scenario) -> None:
+    want = scenarios.expected(scenario.file).get(scenario.name)
+    assert want, f"{scenario.id} was never recorded: python -m tests.corpus.scenarios KUBECONFIG"
+    found = compare.differing(want, await scenarios.play(scenario, transport))
+    known = set(scenarios.known_differences().get(scenario.id, ()))
+    unknown = {told: lines for told, lines in found.items() if told not in known}
+    assert not unknown, "\n".join(f"{told}\n    " + "\n    ".join(lines) for told, lines in unknown.items())
+    equal = known - found.keys()
+    assert not equal, f"no longer different, take it off scenario_differences.yaml: {sorted(equal)}"
 
 
 async def test_every_kind_has_a_case(scheme: Scheme) -> None:
