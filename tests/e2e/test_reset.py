@@ -65,9 +65,9 @@ spec: {type: NodePort, selector: {app: traces}, ports: [{port: 80, targetPort: 8
 
 def state(cluster: Cluster, host: str) -> dict[str, Any]:
     """The host as tests/e2e/hoststate.py sees it, and its nftables from outside: it may have no tool for them."""
-    command = ["kdist", "lab", "ssh", "--name", NAME, host, "python3", "-"]
+    command = ["kdist", "lab", "ssh", "--name", cluster.name, host, "python3", "-"]
     found: dict[str, Any] = json.loads(run(command, input=STATE))
-    inside = ["nsenter", f"--net=/run/netns/kdist-{NAME}-{host}"]
+    inside = ["nsenter", f"--net=/run/netns/kdist-{cluster.name}-{host}"]
     return found | {"nftables": run([*inside, "nft", "list", "ruleset"]).splitlines()}
 
 
