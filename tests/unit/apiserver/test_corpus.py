@@ -12,7 +12,7 @@ from kdist.api.scheme import Scheme
 from kdist.apiserver.authn.user import User
 from kdist.apiserver.lifecycle import ApiServer
 from kdist.config.apiserver import ApiServerSettings
-from tests.corpus import compare, scenarios
+from tests.corpus import compare, discovery, scenarios
 from tests.corpus.resources import Case, Run, all_cases
 from tests.corpus.transport import Answer, Call, decoded
 
@@ -115,6 +115,10 @@ async def test_scenarios_go_as_upstream_says(transport: _InProcess, scenario: sc
     assert not unknown, "\n".join(f"{told}\n    " + "\n    ".join(lines) for told, lines in unknown.items())
     equal = known - found.keys()
     assert not equal, f"no longer different, take it off scenario_differences.yaml: {sorted(equal)}"
+
+
+async def test_discovery_tells_what_upstreams_does(transport: _InProcess) -> None:
+    assert await discovery.ask(transport) == discovery.expected()
 
 
 async def test_every_kind_has_a_case(scheme: Scheme) -> None:
