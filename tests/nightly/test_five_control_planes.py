@@ -104,7 +104,7 @@ def test_any_two_of_five_may_be_lost_and_removed(three: Cluster) -> None:
     assert members(three, "cp2") == dict.fromkeys(("cp2", "cp3", "cp5"), True)
     use(three, FIVE - {"cp1", "cp4"})
     recap = changes(three.playbook("site.yml", timeout=600))
-    assert {host: row["changed"] for host, row in recap.items()} == dict.fromkeys(
-        ("cp2", "cp3", "cp5", "w1"), 0
-    )
+    unchanged = dict.fromkeys(("cp2", "cp3", "cp5"), 0)
+    # The removal touched no worker: its kubeconfig lists fewer servers from now on.
+    assert {host: row["changed"] for host, row in recap.items()} == unchanged | {"w1": 1}
     assert three.ready_nodes() == {"cp2", "cp3", "cp5", "w1"}
