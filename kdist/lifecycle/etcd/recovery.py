@@ -58,9 +58,9 @@ def recover(places: Places, etcd: Etcdctl, launch: Launch = in_container) -> dic
     manifest = staticpod.manifest_of(places)
     if not places.database.exists():
         raise Refused(f"{places.member} holds no data: restore a snapshot instead")
-    again = staticpod.ETCD not in staticpod.stop(
-        places
-    )  # aside already: an attempt before this one was killed
+    # Not the API server with it: the agent loses a static pod whose manifest is back before the pod has ended.
+    # That etcd's manifest is aside already says that an attempt before this one was killed.
+    again = staticpod.ETCD not in staticpod.stop(places, (staticpod.ETCD,))
     copy = _copy(places, again=again)
     log = wal.read(places.member)
     if log.uncommitted:
