@@ -59,11 +59,12 @@ class PodManager:
             worker.remove()
 
     def _desire(self, pod: Obj) -> None:
-        uid = meta.uid(pod)
-        if uid in self._workers:
-            self._workers[uid].update(pod)
-        elif specs.is_static(pod) and self._predecessor(pod):
-            # Static pods keep their name across versions: the old one makes room first.
+        worker = self._workers.get(meta.uid(pod))
+        if worker is not None and not worker.removed:
+            worker.update(pod)
+        elif worker is not None or (specs.is_static(pod) and self._predecessor(pod)):
+            # Static pods keep their name across versions, and their uid when a manifest goes and comes back:
+            # what is still ending makes room first.
             self._next[meta.key(pod)] = pod
         else:
             self._start(pod)

@@ -80,6 +80,11 @@ class PodWorker:
         """The pod's uid."""
         return meta.uid(self.pod)
 
+    @property
+    def removed(self) -> bool:
+        """Whether the source took the pod away, so that it only ends."""
+        return self._removed
+
     # What happens to the pod.
 
     def update(self, pod: Obj) -> None:
