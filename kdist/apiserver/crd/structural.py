@@ -5,12 +5,13 @@ The invariants and their words are upstream's (structural schemas of CustomResou
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from typing import Any
 
 from kdist.api.errors import Cause
 from kdist.api.meta import Obj
+from kdist.apiserver.cel import patterns
+from kdist.apiserver.cel.errors import EvaluationError
 from kdist.apiserver.crd.definition import INT_OR_STRING
 from kdist.apiserver.crd.shaping import EMBEDDED, PRESERVE
 from kdist.apiserver.validation import causes
@@ -128,8 +129,8 @@ def _validation(node: Obj, path: str, *, skip_any_of: bool, skip_first: bool) ->
         yield from _nested(node["not"], f"{path}.not")
     if node.get("pattern"):
         try:
-            re.compile(node["pattern"])
-        except re.error as error:
+            patterns.compile(node["pattern"])
+        except EvaluationError as error:
             told = f"must be a valid regular expression, but isn't: {error}"
             yield causes.invalid(f"{path}.pattern", node["pattern"], told)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,6 +9,8 @@ import orjson
 
 from kdist.api.errors import Cause
 from kdist.api.meta import Obj
+from kdist.apiserver.cel import patterns
+from kdist.apiserver.cel.errors import EvaluationError
 from kdist.apiserver.crd import formats
 from kdist.apiserver.crd.definition import INT_OR_STRING
 from kdist.apiserver.crd.shaping import EMBEDDED
@@ -79,13 +80,23 @@ def _string(value: str, schema: Obj, path: str) -> Iterator[Cause]:
         yield causes.too_long(path, schema["maxLength"])
     if "minLength" in schema and len(value) < schema["minLength"]:
         yield _wrong(path, value, f"should be at least {schema['minLength']} chars long")
-    pattern = schema.get("pattern")
-    if pattern and not re.search(pattern, value):
-        yield _wrong(path, value, f"should match '{pattern}'")
+    if pattern := schema.get("pattern"):
+        yield from _pattern(value, pattern, path)
     format = schema.get("format") or ""
     if not formats.holds(format, value):
         told = f"{path} in body must be of type {format}: {causes.shown(value)}"
         yield Cause(path, f"Invalid value: {causes.shown(value)}: {told}", "FieldValueTypeInvalid")
+
+
+def _pattern(value: str, pattern: str, path: str) -> Iterator[Cause]:
+    """A pattern that does not compile was stored before definitions were judged as now: it fits nothing."""
+    try:
+        fits = patterns.compile(pattern).search(value)
+    except EvaluationError as error:
+        yield _wrong(path, value, f"should match '{pattern}, but pattern is invalid: {error}'")
+        return
+    if not fits:
+        yield _wrong(path, value, f"should match '{pattern}'")
 
 
 def _number(value: float, schema: Obj, path: str) -> Iterator[Cause]:

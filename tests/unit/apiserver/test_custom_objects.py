@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from kdist.api.scheme import Scheme
-from kdist.apiserver.crd import definition
+from kdist.apiserver.crd import definition, structural, values
 from kdist.apiserver.crd.strategy import CustomResourceStrategy
 from kdist.apiserver.validation.structure import conform
 
@@ -78,3 +78,30 @@ def test_messages_are_the_rules_own(strategy: CustomResourceStrategy) -> None:
     assert (cause.field, cause.message) == ("spec.map[a]", 'Invalid value: "integer": ten')
     (cause,) = strategy.validate(_object(strategy, {"name": "rootbad"}))
     assert (cause.field, cause.message) == ("<nil>", 'Invalid value: "object": root says no to o')
+
+
+FLAGGED = {"type": "string", "pattern": "^(?i)(abort|warn)?$"}
+
+
+def test_patterns_have_the_syntax_of_re2() -> None:
+    assert values.check("WARN", FLAGGED, "spec") == []
+    (cause,) = values.check("never", FLAGGED, "spec")
+    assert (cause.field, cause.reason) == ("spec", "FieldValueInvalid")
+    assert cause.message.endswith("spec in body should match '^(?i)(abort|warn)?$'")
+    assert structural.check({"type": "object", "properties": {"spec": FLAGGED}}, "schema") == []
+
+
+def test_a_pattern_that_re2_does_not_have_is_refused_in_a_definition() -> None:
+    lookahead = {"type": "object", "properties": {"spec": {"type": "string", "pattern": "a(?=b)"}}}
+    (cause,) = structural.check(lookahead, "schema")
+    assert cause.field == "schema.properties[spec].pattern"
+    assert "must be a valid regular expression, but isn't: error parsing regexp" in cause.message
+
+
+def test_a_stored_pattern_that_does_not_compile_fits_nothing() -> None:
+    (cause,) = values.check("ab", {"type": "string", "pattern": "a(?=b)"}, "spec")
+    assert "should match 'a(?=b), but pattern is invalid: error parsing regexp" in cause.message
+
+
+def test_a_hostile_pattern_does_not_stop_the_server() -> None:
+    assert values.check("a" * 50_000 + "b", {"type": "string", "pattern": "^(a+)+$"}, "spec")
