@@ -3,7 +3,7 @@
 No package of PyPI or npm carries the definitions as they are released. cloudcoil's model packages are generated from
 their schemas and keep fields, types, requirements, enumerations, patterns, bounds and descriptions; this builds the
 schemas from them again. What models cannot say is said here: which lists have keys, subresources, columns, names.
-Lost are expressions (CEL) and defaults; tests/integration/test_crd.py has those.
+Lost are expressions (CEL) and defaults, which tests/unit/apiserver/corpora has.
 """
 
 from __future__ import annotations
