@@ -1,9 +1,9 @@
 """CustomResourceDefinitions of cert-manager and the Prometheus operator, built from packages of PyPI.
 
-No package of PyPI or npm carries the definitions as they are released. cloudcoil's model packages are generated from
-their schemas and keep fields, types, requirements, enumerations, patterns, bounds and descriptions; this builds the
-schemas from them again. What models cannot say is said here: which lists have keys, subresources, columns, names.
-Lost are expressions (CEL) and defaults, which tests/unit/apiserver/corpora has.
+No package of PyPI or npm was found that carries the definitions as released. cloudcoil's model packages are generated
+from their schemas and keep fields, types, requirements, enumerations, patterns, bounds and descriptions; this builds
+the schemas from them again. What models cannot say is said here: which lists have keys, subresources, columns,
+names. Lost are expressions (CEL) and defaults, which tests/unit/apiserver/corpora has.
 """
 
 from __future__ import annotations
