@@ -1,8 +1,9 @@
 """etcd as storage: a thin client of its v3 API.
 
 Holds the contract of :mod:`kdist.storage.interface`. A call that fails because a member cannot be reached goes to
-the next one; a write whose answer was lost is not repeated (it may have happened). Watches resume by themselves
-after the last revision seen; what was compacted in between is :class:`Compacted`.
+the next one. A write whose answer was lost may have happened: it is repeated when it cannot happen twice, that is, when
+it changes a key whose revision it checks, and what the repetition finds tells how the first one ended. Watches resume
+by themselves after the last revision seen; what was compacted in between is :class:`Compacted`.
 """
 
 from __future__ import annotations
@@ -86,6 +87,7 @@ class EtcdStorage:
         self._preferred = 0
         self._leases: dict[int, tuple[int, float]] = {}  # ttl -> (lease, when to stop sharing it)
         self._closed = False
+        self._lost = 0  # calls so far whose answers were lost, though they may have been carried out
 
     # ----- calls
 
@@ -117,8 +119,10 @@ class EtcdStorage:
                 if error.code not in _LOST:
                     raise _meaning(error) from error
                 last = error
-                if not repeatable and not error.unsent:
-                    break
+                if not error.unsent:
+                    self._lost += 1
+                    if not repeatable:
+                        break
                 continue
             self._preferred = index
             return answer
@@ -145,10 +149,14 @@ class EtcdStorage:
             request.success.add(request_put=wire.PutRequest(key=key.encode(), value=value, lease=lease))
         for key in deletes:
             request.success.add(request_delete_range=wire.DeleteRangeRequest(key=key.encode()))
-        answer = await self._call("txn", request, repeatable=False)
-        if not answer.succeeded:
-            raise _mismatch(checks, answer)
-        return int(answer.header.revision)
+        once = any(key in checks for key in (*(puts or ()), *deletes))
+        sent = self._lost
+        answer = await self._call("txn", request, repeatable=once)
+        if answer.succeeded:
+            return int(answer.header.revision)
+        if self._lost != sent and (revision := _happened(checks, puts or {}, deletes, answer)):
+            return revision
+        raise _mismatch(checks, answer)
 
     async def _lease(self, ttl: int) -> int:
         """A lease for keys that live ``ttl`` seconds; it lives a little longer, to be shared."""
@@ -273,6 +281,25 @@ def _mismatch(checks: Mapping[str, int], answer: Any) -> Mismatch:
         if (current.revision if current else 0) != revision:
             return Mismatch(key, current)
     raise AssertionError("a failed transaction has a failed check")
+
+
+def _happened(
+    checks: Mapping[str, int], puts: Mapping[str, bytes], deletes: Sequence[str], answer: Any
+) -> int:
+    """The revision at which an earlier try of a repeated write was carried out, by what is there now; 0: it was not.
+
+    The same bytes at a newer revision are ours: an object carries its uid, or says the same whoever wrote it.
+    """
+    for key, response in zip(checks, answer.responses, strict=True):
+        found = response.response_range.kvs
+        revision = int(found[0].mod_revision) if found else 0
+        if revision == checks[key]:
+            continue
+        if key in puts and found and bytes(found[0].value) == puts[key]:
+            return revision
+        if key in deletes and not found:
+            return int(answer.header.revision)
+    return 0
 
 
 def _meaning(error: RpcError) -> StorageError:

@@ -224,7 +224,7 @@ class Connection(asyncio.Protocol):
         exchange.receive(_unpadded(flags, payload))
         if flags & END_STREAM:
             del self._exchanges[stream]
-            self._ended(exchange, RpcError(INTERNAL, "the answer ended without a status"))
+            self._ended(exchange, RpcError(UNAVAILABLE, "the answer ended without a status"))
 
     def _on_headers(self, flags: int, stream: int, payload: bytes) -> None:
         payload = _unpadded(flags, payload)

@@ -28,6 +28,9 @@ class RpcError(Exception):
         status = trailers.get("grpc-status")
         if status == "0":
             return None
+        if status is None and trailers.get(":status") == "200":
+            # A member that stops ends what it has begun to answer like this.
+            return cls(UNAVAILABLE, "the answer ended without a status")
         if status is None or not status.isdecimal():
             return cls(UNKNOWN, f"no gRPC server: HTTP status {trailers.get(':status', 'unknown')}")
         return cls(int(status), unquote(trailers.get("grpc-message", "")))
