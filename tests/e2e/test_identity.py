@@ -182,9 +182,10 @@ def test_the_key_of_encryption_is_exchanged_without_a_failed_request(site: Clust
     stored = site.ssh(
         "cp1",
         "cd /etc/kubernetes/pki/etcd && ETCDCTL_API=3 etcdctl --cacert=ca.crt --cert=healthcheck-client.crt "
-        "--key=healthcheck-client.key get /registry/secrets/default/kept --print-value-only | head -c 30",
+        "--key=healthcheck-client.key get /registry/secrets/default/kept --print-value-only | "
+        "grep -a -o '^k8s:enc:[^:]*:v1:[^:]*:'",
     )
-    assert stored.startswith(f"k8s:enc:secretbox:v1:{keys[0]}:")
+    assert stored.strip() == f"k8s:enc:secretbox:v1:{keys[0]}:"
     assert site.get("secret", "kept")["data"] == {"a": "Yg=="}
     site.kubectl("delete", "secret", "kept")
 

@@ -83,6 +83,8 @@ def mended(cluster: Cluster) -> Iterator[None]:
     eventually(lambda: cluster.kubectl("get", "--raw", "/readyz"), 90, "the API server is ready")
     cluster.kubectl("uncordon", "w1", "w2")
     eventually(lambda: cluster.ready_nodes() == {"cp1", "w1", "w2"}, 90, "every node is Ready")
+    # Controllers and scheduler lost their Leases with the API server; the next tests need them to lead again.
+    eventually(lambda: errors(cluster) == {}, 120, "the doctor finds nothing wrong any more")
 
 
 def test_doctor_names_cause_and_remedy_and_the_remedy_mends(cluster: Cluster, mended: None) -> None:

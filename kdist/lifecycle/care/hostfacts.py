@@ -31,6 +31,7 @@ from typing import Any
 Facts = dict[str, Any]
 RELEASE = Path("/opt/kdist/current")
 KUBERNETES = Path("/etc/kubernetes")
+AGENT_PKI = Path("/var/lib/kubelet/pki")
 MANIFESTS = KUBERNETES / "manifests"
 ETCD_PKI = KUBERNETES / "pki/etcd"
 UNITS = ("kdist-agent.service", "containerd.service")
@@ -150,15 +151,17 @@ def manifest(text: str) -> Facts:
 
 
 def certificates() -> list[Facts]:
-    """Every certificate below /etc/kubernetes with its end, those in kubeconfigs too."""
+    """Every certificate of the host with its end: files and kubeconfigs of kdist, and what its agent asked for."""
+    kept = [*KUBERNETES.rglob("*.crt"), *KUBERNETES.glob("*.conf"), *AGENT_PKI.glob("*-current.pem")]
     found = []
-    for path in sorted([*KUBERNETES.rglob("*.crt"), *KUBERNETES.glob("*.conf")]):
+    for path in sorted(kept):
+        name = str(path.relative_to(KUBERNETES) if path.is_relative_to(KUBERNETES) else path.name)
         try:
             for number, (subject, ends) in enumerate(_ends(path)):
-                name = str(path.relative_to(KUBERNETES)) + (f" ({number + 1})" if number else "")
-                found.append({"name": name, "subject": subject, "ends": ends})
+                numbered = f" ({number + 1})" if number else ""
+                found.append({"name": name + numbered, "subject": subject, "ends": ends})
         except (OSError, ValueError) as error:
-            found.append({"name": str(path.relative_to(KUBERNETES)), "error": str(error)})
+            found.append({"name": name, "error": str(error)})
     return found
 
 
