@@ -119,6 +119,12 @@ class Server:
     def client(self) -> Client:
         return Client(self.port, client_context(self._certificates))
 
+    @property
+    def pid(self) -> int:
+        """The API server's process."""
+        assert self._process is not None
+        return self._process.pid
+
     def cpu(self) -> float:
         """CPU seconds of the API server so far, its workers included."""
         assert self._process is not None
