@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kdist.config.lab import LabSettings
-from kdist.lab import base, cgroups, hosts, inventory, network, ssh
+from kdist.lab import base, cgroups, hosts, inventory, kernel, network, ssh
 from kdist.lab.plan import STATE_FILE, Host, Lab, check_name, lab_path, plan_lab
 from kdist.lab.process import LabError, require, run
 
@@ -67,6 +67,7 @@ def up(settings: LabSettings, report: Report) -> Lab:
     """
     check_machine()
     lab = plan_lab(settings, lambda suite: base.base_path(settings.dir, suite))
+    kernel.make_room(report)
     settings.dir.mkdir(parents=True, exist_ok=True)
     with base.locked(settings.dir / "lock"):
         ssh.ensure_key(settings.dir)
