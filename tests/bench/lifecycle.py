@@ -1,6 +1,6 @@
 """How long a cluster takes to be there, to be confirmed and to grow, on lab hosts of this machine: one Markdown table.
 
-    scripts/bench lifecycle            # one control plane and two workers, one worker more; three control planes and two workers
+    scripts/bench lifecycle    # one control plane and two workers, a worker more; three control planes and two workers
 
 Times begin at booted hosts. "To a running pod" ends when a pod that was asked for right after the install is Ready.
 """
