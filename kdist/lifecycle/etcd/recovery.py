@@ -89,7 +89,7 @@ def _refuse_with_quorum(etcd: Etcdctl) -> None:
 
 def _copy(places: Places, *, again: bool) -> str:
     """The data as it was found, not as an attempt before this one left it."""
-    earlier = sorted(places.data.glob("member.before-recovery-*"))
+    earlier = sorted(places.data.glob(f"{staticpod.BEFORE_RECOVERY}*"))
     if again and earlier:
         return str(earlier[-1])
     size = sum(path.stat().st_blocks * 512 for path in places.member.rglob("*") if path.is_file())
@@ -98,11 +98,13 @@ def _copy(places: Places, *, again: bool) -> str:
         raise StaticPodError(
             f"{places.data} has {free >> 20} MiB free; a copy of the data needs {2 * size >> 20} MiB"
         )
-    target = places.data / f"member.before-recovery-{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
+    now = datetime.now(UTC)
+    target = places.data / staticpod.aside_name(staticpod.BEFORE_RECOVERY, now)
     partial = places.data / ".copy"
     shutil.rmtree(partial, ignore_errors=True)
     shutil.copytree(places.member, partial)
     partial.rename(target)
+    staticpod.forget(places, staticpod.BEFORE_RECOVERY, now)
     return str(target)
 
 

@@ -12,11 +12,12 @@ import shutil
 import subprocess
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from kdist.lifecycle.etcd import retention
 from kdist.lifecycle.etcd.etcdctl import PKI, Etcdctl, EtcdctlError
 
 ETCD = "etcd.yaml"
@@ -30,6 +31,9 @@ CONTROL_PLANE = (
     "kdist-vip.yaml",
     ETCD,
 )
+# Beside a member's data: data whose membership ended, and copies from before a recovery.
+ENDED, BEFORE_RECOVERY = "member.ended-", "member.before-recovery-"
+_STAMP = "%Y%m%dT%H%M%SZ"
 STOP_SECONDS = 90
 QUIET_SECONDS = 2
 # Loopback ports of an etcd that runs for a moment, apart from every client.
@@ -122,9 +126,25 @@ def set_aside(places: Places, now: datetime | None = None) -> str:
     """Rename a member's data, which nobody has open; the new name, empty when there was none."""
     if not places.member.exists():
         return ""
-    target = places.data / f"member.ended-{now or datetime.now(UTC):%Y%m%dT%H%M%SZ}"
+    target = places.data / aside_name(ENDED, now := now or datetime.now(UTC))
     places.member.rename(target)
+    forget(places, ENDED, now)
     return str(target)
+
+
+def aside_name(prefix: str, now: datetime) -> str:
+    """Name of data that is put aside or copied beside a member's: it tells when."""
+    return f"{prefix}{now:{_STAMP}}"
+
+
+def forget(places: Places, prefix: str, now: datetime) -> None:
+    """Remove older data of the same kind: each of it may be as large as etcd's quota."""
+    found = {}
+    for path in places.data.glob(f"{prefix}*"):
+        with suppress(ValueError):  # an operator's own directory that happens to be named alike stays
+            found[path.name] = datetime.strptime(path.name.removeprefix(prefix), _STAMP).replace(tzinfo=UTC)
+    for name in retention.forgotten(found, now):
+        shutil.rmtree(places.data / name)
 
 
 def container_command(places: Places, image: str, etcd: Sequence[str]) -> list[str]:

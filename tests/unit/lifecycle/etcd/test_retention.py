@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from kdist.lifecycle.etcd.retention import surplus
+from kdist.lifecycle.etcd.retention import forgotten, surplus
 from kdist.lifecycle.etcd.snapshots import Manifest
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
@@ -46,3 +46,20 @@ def test_a_snapshot_before_an_upgrade_is_not_pushed_out_by_scheduled_ones() -> N
     upgrade = snapshot(10, "upgrade")
     scheduled = [snapshot(hours) for hours in range(5)]
     assert upgrade not in surplus([*scheduled, upgrade], NOW, keep=2, max_age_days=30)
+
+
+def aside(*hours: float) -> dict[str, datetime]:
+    return {f"member.ended-{age}": NOW - timedelta(hours=age) for age in hours}
+
+
+def test_of_data_that_was_put_aside_only_the_newest_stays() -> None:
+    assert forgotten(aside(100, 0, 50), NOW) == ["member.ended-100", "member.ended-50"]
+
+
+def test_what_there_was_before_an_operation_that_was_run_again_and_again_stays() -> None:
+    assert forgotten(aside(3, 2, 1, 0), NOW) == ["member.ended-2", "member.ended-1"]
+
+
+def test_the_only_data_that_was_put_aside_stays_however_old_it_is() -> None:
+    assert forgotten(aside(5000), NOW) == []
+    assert forgotten({}, NOW) == []
