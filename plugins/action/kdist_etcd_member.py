@@ -24,11 +24,17 @@ class ActionModule(ActionBase):
         arguments = dict(self._task.args)
         if arguments["state"] != "promoted" or self._task.check_mode:
             return result | self._execute_module(module_args=arguments, task_vars=task_vars)
-        deadline = time.monotonic() + int(arguments.get("timeout") or 120)
+        began, waits = time.monotonic(), 0
         while True:
             told = self._execute_module(module_args=arguments | {"timeout": STEP}, task_vars=task_vars)
-            if not told.get("failed") or "reason" not in told or time.monotonic() > deadline:
+            waited = time.monotonic() - began
+            if not told.get("failed") and (waits or told.get("changed")):
+                self._display.display(f"{arguments['name']}: etcd: has its vote after {waited:.1f} s")
+                told |= {"changed": True, "waited": round(waited, 1)}
+            given_up = waited > int(arguments.get("timeout") or 120)
+            if not told.get("failed") or "reason" not in told or given_up:
                 return result | told
+            waits += 1
             self._display.display(f"{arguments['name']}: etcd: {standing(told)}")
 
 

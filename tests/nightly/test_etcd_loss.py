@@ -225,6 +225,31 @@ def test_a_full_database_says_what_to_do_and_is_mended(cluster: Cluster) -> None
     assert cluster.kubectl("create", "configmap", "after-the-alarm")
 
 
+def small_disk(cluster: Cluster, host: str) -> None:
+    """Give a member of etcd a disk of its own that a test can fill."""
+    local = "/opt/kdist/current/bin/kdist etcd local"
+    mount = "mount -t tmpfs -o size=500m,mode=700 tmpfs /var/lib/etcd"
+    moved = f"mv /var/lib/etcd/member /root/ && {mount} && mv /root/member /var/lib/etcd/"
+    cluster.ssh(host, f"{local} stop && {moved}; {local} start", timeout=150)
+    whole(cluster)
+
+
+def test_a_full_disk_stops_one_member_and_loses_nothing(cluster: Cluster) -> None:
+    leads = next(row["name"] for row in status(cluster)["rows"] if row["leader"])
+    small_disk(cluster, leads)
+    with writing(cluster, "disk", 60) as history:
+        time.sleep(5)
+        cluster.ssh(leads, "dd if=/dev/zero of=/var/lib/etcd/filler bs=64k 2>/dev/null || true", timeout=120)
+        eventually(lambda: leads not in voters(cluster), 50, f"the disk of {leads} stops its member")
+        told = etcd(cluster, "status", code=1)
+        assert f"{leads} has 0 MiB free where etcd writes" in told and f"make room on {leads}" in told
+        assert "quorum: yes" in told
+    cluster.ssh(leads, "rm /var/lib/etcd/filler")
+    # The agent waits up to five minutes before it starts again what ended again and again.
+    eventually(lambda: voters(cluster) == set(PLANES), 330, "the member is back")
+    checked(cluster, history)
+
+
 def test_every_host_is_lost_and_a_snapshot_becomes_the_cluster_on_new_ones(
     cluster: Cluster, tmp_path: Path
 ) -> None:

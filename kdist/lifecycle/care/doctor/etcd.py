@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -62,8 +62,18 @@ def quorum(picture: Picture) -> Found:
         "etcd",
         "has no quorum: nothing can be written",
         f"{len(running)} of {len(planes)} members answer ({', '.join(running) or 'none'}); {need} are needed",
-        "bring the other control planes back; when they are lost for ever: kdist etcd recover",
+        _way_back([host.name for host, _ in _asked(picture)], [host.name for host in planes]),
     )
+
+
+def _way_back(answering: Sequence[str], planes: Sequence[str]) -> str:
+    """Hosts that are away can come back; where enough answer, nothing has to be given up."""
+    away = [name for name in planes if name not in answering]
+    if len(away) <= len(planes) // 2:
+        return (
+            f"on {', '.join(answering)}: tail /var/log/pods/kube-system_etcd-*/etcd/*.log; kdist etcd status"
+        )
+    return f"bring {', '.join(away)} back; when they are lost for ever: kdist etcd recover --lost {','.join(away)}"
 
 
 @check("etcd-member")

@@ -175,6 +175,17 @@ def test_what_a_host_tells_becomes_a_finding(check: str, told: str, more: dict[s
     assert told in found[check].cause
 
 
+def test_a_lost_quorum_names_who_has_to_come_back_and_how_to_go_on_without() -> None:
+    away = tuple(Host(name, "10.0.0.9", True, reason="cannot be reached") for name in ("cp2", "cp3"))
+    found = findings(picture(hosts=(Host("cp1", "10.0.0.1", True, facts(etcd=ALONE)), *away)))
+    assert "bring cp2, cp3 back" in found["etcd-quorum"].mend
+    assert "kdist etcd recover --lost cp2,cp3" in found["etcd-quorum"].mend
+
+
+def test_a_quorum_of_hosts_without_one_of_members_is_not_to_be_given_up() -> None:
+    assert "recover" not in findings(picture(facts(etcd=ALONE)))["etcd-quorum"].mend
+
+
 def test_a_young_cluster_need_not_have_a_snapshot() -> None:
     young = {"scheduled": True, "newest": None, "since": NOW - 3600, "last": None}
     assert findings(picture(facts(snapshots=young))) == {}
