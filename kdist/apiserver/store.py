@@ -65,7 +65,10 @@ def _meaning(error: BaseException) -> ApiError | None:
         case storage.Full():
             return errors.InternalError(f"{error}: see `kdist etcd alarms`")
         case storage.Unavailable():
-            return ServiceUnavailable(f"storage is unavailable: {error}", details={"retryAfterSeconds": 1})
+            return ServiceUnavailable(
+                f"storage is unavailable: {error}; when this lasts, see `kdist etcd status`",
+                details={"retryAfterSeconds": 1},
+            )
         case storage.Compacted():
             return Expired("The resourceVersion for the provided list is too old.")
         case TimeoutError():
