@@ -23,6 +23,13 @@ options:
     description: Whether it starts with the host.
     type: bool
     required: true
+  reads:
+    description:
+      - Files and links that the unit reads when it starts. A unit that is to be C(started) and runs since before one of
+        them changed is restarted; this mends a run that ended between such a change and its handler.
+    type: list
+    elements: str
+    default: []
 author: [kdist]
 """
 EXAMPLES = r"""
@@ -39,18 +46,34 @@ done:
   type: list
 """
 
+import time
+from pathlib import Path
+
 from ansible.module_utils.basic import AnsibleModule
+
+PROPERTIES = "LoadState,ActiveState,UnitFileState,NeedDaemonReload,ExecMainStartTimestampMonotonic"
 
 
 def shown(module: AnsibleModule, name: str) -> dict[str, str]:
-    _, out, _ = module.run_command(
-        ["systemctl", "show", name, "--property=LoadState,ActiveState,UnitFileState,NeedDaemonReload"]
-    )
+    _, out, _ = module.run_command(["systemctl", "show", name, f"--property={PROPERTIES}"])
     return dict(line.split("=", 1) for line in out.splitlines() if "=" in line)
 
 
-def steps(found: dict[str, str], name: str, state: str, enabled: bool) -> list[list[str]]:
-    """The commands that bring a unit there."""
+def started_before(found: dict[str, str], reads: list[str]) -> bool:
+    """Whether the unit's process started before one of the files or links changed."""
+    microseconds = int(
+        found.get("ExecMainStartTimestampMonotonic") or 0
+    )  # since the host booted; 0: never started
+    started = time.time() - time.monotonic() + microseconds / 1_000_000
+    return microseconds > 0 and any(
+        path.lstat().st_mtime > started for path in map(Path, reads) if path.exists()
+    )
+
+
+def steps(
+    found: dict[str, str], name: str, state: str, enabled: bool, stale: bool = False
+) -> list[list[str]]:
+    """The commands that bring a unit there; a stale one runs with what it read before a change."""
     if found.get("LoadState") == "not-found":
         wanted = state != "stopped" or enabled
         return [["enable", name], ["start", name]] if wanted else []
@@ -61,7 +84,7 @@ def steps(found: dict[str, str], name: str, state: str, enabled: bool) -> list[l
     if enabled != is_enabled:
         commands.append(["enable" if enabled else "disable", name])
     active = found.get("ActiveState") in ("active", "activating", "reloading")
-    if state == "restarted":
+    if state == "restarted" or (state == "started" and active and stale):
         commands.append(["restart", name])
     elif active != (state == "started"):
         commands.append(["start" if state == "started" else "stop", name])
@@ -74,6 +97,7 @@ def main() -> None:
             "name": {"type": "str", "required": True},
             "state": {"type": "str", "choices": ["started", "restarted", "stopped"], "required": True},
             "enabled": {"type": "bool", "required": True},
+            "reads": {"type": "list", "elements": "str", "default": []},
         },
         supports_check_mode=True,
     )
@@ -84,7 +108,8 @@ def main() -> None:
         found = shown(module, params["name"])
         if found.get("LoadState") == "not-found" and params["state"] != "stopped":
             module.fail_json(msg=f"there is no unit {params['name']}")
-    commands = steps(found, params["name"], params["state"], params["enabled"])
+    stale = started_before(found, params["reads"])
+    commands = steps(found, params["name"], params["state"], params["enabled"], stale)
     for command in commands:
         if not module.check_mode:
             code, _, err = module.run_command(["systemctl", *command])

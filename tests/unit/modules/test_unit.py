@@ -1,8 +1,10 @@
-"""Units: only what differs is done, and a unit that is still to come is a change when it is wanted."""
+"""Units: only what differs is done, one that read old files starts anew, one that is still to come is a change."""
 
 from __future__ import annotations
 
 import importlib.util
+import os
+import time
 from pathlib import Path
 from types import ModuleType
 
@@ -47,3 +49,32 @@ def test_only_what_differs_is_done(
     unit: ModuleType, found: dict[str, str], state: str, enabled: bool, steps: list[str]
 ) -> None:
     assert [" ".join(step) for step in unit.steps({**RUNNING, **found}, "u", state, enabled)] == steps
+
+
+@pytest.mark.parametrize(
+    ("found", "state", "steps"),
+    [
+        ({}, "started", ["restart u"]),
+        ({}, "restarted", ["restart u"]),
+        ({}, "stopped", ["stop u"]),
+        ({"ActiveState": "failed"}, "started", ["start u"]),
+    ],
+)
+def test_a_unit_with_old_files_starts_anew_once(
+    unit: ModuleType, found: dict[str, str], state: str, steps: list[str]
+) -> None:
+    assert [" ".join(step) for step in unit.steps({**RUNNING, **found}, "u", state, True, True)] == steps
+
+
+def test_a_unit_is_stale_when_what_it_reads_changed_after_its_start(unit: ModuleType, tmp_path: Path) -> None:
+    """A link counts by itself: what it leads to may be older than the turn to it."""
+    started = time.monotonic() - 60
+    found = {"ExecMainStartTimestampMonotonic": str(int(started * 1_000_000))}
+    old, link, missing = tmp_path / "old", tmp_path / "link", tmp_path / "missing"
+    old.touch()
+    os.utime(old, (0, time.time() - 120))
+    assert not unit.started_before(found, [str(old), str(missing)])
+    link.symlink_to(old)
+    assert unit.started_before(found, [str(old), str(link)])
+    assert not unit.started_before({"ExecMainStartTimestampMonotonic": "0"}, [str(link)])
+    assert not unit.started_before({}, [str(link)])
