@@ -96,13 +96,13 @@ def grown(cluster: Cluster) -> Iterator[Figure]:
 
 
 def figures() -> Iterator[Figure]:
-    with lab("life", "10.93.0", 4, 1) as cluster:
+    with lab("life", "10.71.0", 4, 1) as cluster:
         everything = yaml.safe_load((cluster.inventory / "hosts.yml").read_text())
         write(cluster.inventory, only(everything, SMALL))
         yield from installed(cluster, "1 control plane and 2 workers", 45)
         write(cluster.inventory, everything)
         yield from grown(cluster)
-    with lab("life", "10.93.0", 5, 3) as cluster:
+    with lab("life", "10.71.0", 5, 3) as cluster:
         yield from installed(cluster, "3 control planes and 2 workers", 120)
 
 
