@@ -21,6 +21,7 @@ from kdist.apiserver.authn.frontproxy import FrontProxy
 from kdist.apiserver.authn.keys import KeySet
 from kdist.apiserver.authn.legacytokens import LegacyTokens, UseNotes
 from kdist.apiserver.authn.oidc import IssuerTokens, OpenIdTokens
+from kdist.apiserver.authn.removednodes import AskNotes, RemovedNodes
 from kdist.apiserver.authn.tokenrequest import TokenIssuer
 from kdist.apiserver.authn.tokens import TokenVerifier
 from kdist.apiserver.authn.webhook import WebhookTokens
@@ -43,10 +44,11 @@ class Security:
         self._settings = settings
         self.keys = _token_keys(settings)
         self.audiences = settings.api_audiences or settings.service_account_issuer
-        self._notes = UseNotes(writer)
+        self._notes, self._asked = UseNotes(writer), AskNotes(writer)
         self._retired: tuple[WebhookMode, ...] = ()  # replaced, but perhaps still being asked
         self._webhook = self._token_webhook()
-        self._client_ca = Authority.from_file(settings.client_ca_file) if settings.client_ca_file else None
+        removed, clients = RemovedNodes(reader, self._asked.asked), settings.client_ca_file
+        self._client_ca = Authority.from_file(clients, removed.check) if clients else None
         proxies = settings.requestheader_client_ca_file
         self._proxy_ca = Authority.from_file(proxies) if proxies else None
         self.authenticator = Authenticator(
@@ -134,7 +136,10 @@ class Security:
 
     def works(self) -> dict[str, Coroutine[Any, Any, None]]:
         """The endless works of these parts, by name."""
-        works: dict[str, Coroutine[Any, Any, None]] = {"token-use": self._notes.run()}
+        works: dict[str, Coroutine[Any, Any, None]] = {
+            "token-use": self._notes.run(),
+            "removed-nodes": self._asked.run(),
+        }
         settings = self._settings
         if settings.client_ca_file and self._client_ca:
             works["client-ca"] = follow(settings.client_ca_file, self._client_ca.replace)

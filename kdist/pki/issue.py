@@ -21,10 +21,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.asymmetric.types import CertificateIssuerPrivateKeyTypes
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from kdist.pki.plan import AUTHORITY_LIFETIME, LEAF_LIFETIME, AuthoritySpec, LeafSpec, renewal
-
-# Certificates are valid from a little before now, because the clocks of hosts differ.
-BACKDATE = datetime.timedelta(minutes=10)
+from kdist.pki.plan import AUTHORITY_LIFETIME, BACKDATE, LEAF_LIFETIME, AuthoritySpec, LeafSpec, renewal
 
 
 class RequestRefused(Exception):

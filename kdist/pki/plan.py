@@ -17,6 +17,8 @@ PKI_DIR = KUBERNETES_DIR / "pki"
 # Upstream's habit: authorities outlive leaves by far, leaves are renewed at every upgrade or by `site.yml`.
 AUTHORITY_LIFETIME = timedelta(days=3650)
 LEAF_LIFETIME = timedelta(days=365)
+# Certificates are valid from this long before they are issued, because the clocks of hosts differ; upstream's figure.
+BACKDATE = timedelta(minutes=5)
 # A leaf with less than this left is issued anew by the next run; of a short life, the last quarter.
 RENEW_BEFORE = timedelta(days=90)
 RENEW_SHARE = 4

@@ -10,7 +10,8 @@ description:
   - C(secrets) makes what control planes share where it is missing (authorities, service-account pair) and returns it.
   - C(discovered) learns the cluster's authority from its API servers, on a host that knows a bootstrap token.
   - C(request) returns signing requests for the certificates of this host that are missing or do not serve any more,
-    and for a worker whether it has to join by a bootstrap token.
+    and for a worker whether it has to join by a bootstrap token. A certificate of the node that the cluster refuses,
+    because the node was removed, is taken away.
   - C(sign) signs the requests of one or many hosts; only on a host with the authorities. It makes the token, too.
   - C(installed) puts authorities, signed certificates and kubeconfigs in place.
   - Needs the release installed on the host.
@@ -147,12 +148,13 @@ def make_secrets(module, files, cluster, hosts):
 
 def operators(module, files):
     """The operator's authorities; one that is not the cluster's is exchanged by phases and never just replaced."""
-    from kdist.pki import plan
+    from kdist.pki import custom, plan
     from kdist.pki.issue import Pair
     from kdist.pki.rotation import certificates as parts
 
     given = {
-        name: Pair(*(pem.encode() + b"\n" for pem in pair)) for name, pair in module.params["given"].items()
+        name: Pair(custom.authority(certificate.encode()), key.encode() + b"\n")
+        for name, (certificate, key) in module.params["given"].items()
     }
     for spec in plan.AUTHORITIES:
         present = files.authority(spec)
@@ -191,19 +193,32 @@ def make_requests(module, files, cluster, hosts):
             "joins": "" if wanted else "missing",
             "token": "",
         }
-    joins = "" if host.control_plane else files.joins(host, authorities["ca"]) or ""
+    refused = take_refused(module, files, cluster, host, authorities["ca"])
+    joins = "" if host.control_plane else refused or files.joins(host, authorities["ca"]) or ""
     moment = datetime.datetime.fromtimestamp(module.params["renew_issued_before"], datetime.UTC)
     wanted = files.requests(cluster, host, authorities, dry_run=module.check_mode, renew_issued_before=moment)
     if module.params["renew_issued_before"] and not module.check_mode:
         files.ask_agent(moment)
     token = files.bootstrap_token() if joins else ""
     return {
-        "changed": bool(wanted) or (bool(joins) and not token),
+        "changed": bool(wanted) or bool(refused) or (bool(joins) and not token),
         "joins": joins,
         "token": token,
         "requests": {name: want.request.decode() for name, want in wanted.items()},
         "reasons": {name: want.reason for name, want in wanted.items()},
     }
+
+
+def take_refused(module, files, cluster, host, authority):
+    """Take away the node's certificate when the cluster refuses it, so that it gets another one; why it does."""
+    from kdist.lifecycle.join import standing
+    from kdist.pki import plan
+
+    certificate = files.path(plan.NODE_CLIENT_FILE)
+    reason = standing.refusal(plan.servers(cluster, host), authority, certificate, host.name)
+    if reason and not module.check_mode:
+        certificate.unlink(missing_ok=True)
+    return reason
 
 
 def sign(module, files, cluster, hosts):

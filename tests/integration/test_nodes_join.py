@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
+import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -13,11 +16,14 @@ from click.testing import CliRunner
 
 from kdist.agent.certificates import plan, x509
 from kdist.agent.certificates.requests import Asking
-from kdist.api.kinds import CONFIG_MAPS, NODES
+from kdist.api import meta, removednodes
+from kdist.api.errors import Unauthorized
+from kdist.api.kinds import CONFIG_MAPS, NODES, SECRETS
 from kdist.cli.token import token as command
 from kdist.client import kubeconfig
 from kdist.client.rest import Client
 from kdist.lifecycle.join import discovery, door, tokens, trust
+from kdist.lifecycle.remove import steps
 from tests.integration.conftest import Kubectl
 
 
@@ -66,6 +72,62 @@ async def test_a_host_with_a_token_becomes_a_node_with_both_certificates(
         served = await x509.read(await Asking(plan.serving(name, ("192.0.2.77",))).ask(client))
     assert served.hosts == (name, "192.0.2.77")
     kubectl("delete", "node", name)
+
+
+async def _certified(kubectl: Kubectl, directory: Path, name: str) -> Client:
+    """A client with a certificate that the node ``name`` gets by a token of its own."""
+    authority, server = admin(kubectl)
+    token = tokens.generate()
+    info = trust.cluster_info(authority, [server], None)
+    await door.open_door(str(kubectl.kubeconfig), info, token, [name], 60, False)
+    async with Client(
+        access(directory / "token.conf", authority, server, {"token": token}), user_agent="t"
+    ) as client:
+        pem = await Asking(plan.client(name)).ask(client)
+    file = directory / f"{tokens.split(token)[0]}.pem"
+    file.write_bytes(pem)
+    user = {"client-certificate": str(file), "client-key": str(file)}
+    return Client(access(directory / "node.conf", authority, server, user), user_agent="t")
+
+
+async def test_a_removed_node_is_refused_until_it_joins_by_a_token_again(
+    kubectl: Kubectl, tmp_path: Path
+) -> None:
+    name = f"{kubectl.namespace}-n2"
+    async with Client.from_kubeconfig(kubectl.kubeconfig, user_agent="t") as client:
+        async with await _certified(kubectl, tmp_path, name) as node:
+            await node.create(NODES, {"metadata": {"name": name}})
+            await steps.refuse(client, name)
+            with pytest.raises(Unauthorized, match=f"node {name} was removed from the cluster at"):
+                await _refused(node, name)
+        secret = await _asked(client, name)
+        removed = removednodes.read(secret)
+        assert removed is not None and removed.asked
+        # Certificates tell their moment in whole seconds.
+        await asyncio.sleep(max(0.0, meta.parse_time(removed.moment).timestamp() + 1 - time.time()))
+        async with await _certified(kubectl, tmp_path, name) as node:
+            assert (await node.get(NODES, name))["metadata"]["name"] == name
+        await steps.refuse(client, name)
+        again = removednodes.read(await client.get(SECRETS, removednodes.name(name), removednodes.NAMESPACE))
+        assert again is not None and again.moment > removed.moment and again.asked == ""
+    kubectl("delete", "node", name)
+    kubectl("delete", "secret", "-n", removednodes.NAMESPACE, removednodes.name(name))
+
+
+async def _refused(node: Client, name: str) -> None:
+    """Ask until the API server knows of the removal, which its cache hears of a moment later."""
+    for _ in range(200):
+        await node.get(NODES, name)
+        await asyncio.sleep(0.05)
+
+
+async def _asked(client: Client, name: str) -> dict[str, Any]:
+    for _ in range(200):
+        secret = await client.get(SECRETS, removednodes.name(name), removednodes.NAMESPACE)
+        if removednodes.ASKED in meta.annotations(secret):
+            break
+        await asyncio.sleep(0.05)
+    return secret
 
 
 async def _signed(client: Client, token: str) -> None:

@@ -9,13 +9,13 @@ import ipaddress
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from kdist.pki.plan import BACKDATE
+
 CLIENT_SIGNER = "kubernetes.io/kube-apiserver-client-kubelet"
 SERVING_SIGNER = "kubernetes.io/kubelet-serving"
 # Renewed when this part of its life is over, as upstream's agents do: spread, so that nodes which were made
 # together do not ask together.
 EARLIEST, LATEST = 0.7, 0.9
-# Certificates begin this many seconds before they are issued.
-BACKDATE = 300.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +68,7 @@ def stale(found: Found, renew_issued_before: float) -> str | None:
     """Why a certificate that serves is renewed at once, or None."""
     if not found.present:
         return "another authority issues certificates now"
-    if found.not_before + BACKDATE < renew_issued_before:
+    if found.not_before + BACKDATE.total_seconds() < renew_issued_before:
         return "renewal was asked for"
     return None
 

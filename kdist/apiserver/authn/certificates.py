@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,23 +35,28 @@ class _Leaf:
     """What a certificate of ours says: who, for how long, and whether it may be used by a client at all."""
 
     user: User | None
+    node: str | None
     not_before: float  # seconds since the epoch, as is the next
     not_after: float
     for_clients: bool
 
 
 class Authority:
-    """A bundle of CA certificates and the leaves it vouches for."""
+    """A bundle of CA certificates and the leaves it vouches for.
 
-    def __init__(self, pem: bytes) -> None:
+    ``nodes`` is asked about every certificate of a node, by its name and the moment it begins; it raises Unauthorized.
+    """
+
+    def __init__(self, pem: bytes, nodes: Callable[[str, float], None] | None = None) -> None:
+        self._nodes = nodes
         self._roots = x509.load_pem_x509_certificates(pem)
         # Connections live long and send many requests: the answer per certificate is kept.
         self._leaf = functools.lru_cache(maxsize=1024)(self._read)
 
     @classmethod
-    def from_file(cls, path: Path) -> Authority:
+    def from_file(cls, path: Path, nodes: Callable[[str, float], None] | None = None) -> Authority:
         """Load a PEM bundle. OSError or ValueError when it cannot be read."""
-        return cls(path.read_bytes())
+        return cls(path.read_bytes(), nodes)
 
     def replace(self, pem: bytes) -> None:
         """Vouch for other CAs from now on. ValueError when there is none in the bundle."""
@@ -61,8 +67,10 @@ class Authority:
         certificate = x509.load_der_x509_certificate(der)
         if not any(_issued_by(certificate, root) for root in self._roots):
             return None
+        user = _subject(certificate)
         return _Leaf(
-            _subject(certificate),
+            user,
+            user.node_name if user is not None else None,
             certificate.not_valid_before_utc.timestamp(),
             certificate.not_valid_after_utc.timestamp(),
             _for_clients(certificate),
@@ -78,6 +86,8 @@ class Authority:
             return None
         if not leaf.for_clients or not leaf.not_before <= time.time() <= leaf.not_after:
             raise Unauthorized("Unauthorized")
+        if leaf.node is not None and self._nodes is not None:
+            self._nodes(leaf.node, leaf.not_before)
         return leaf.user
 
 

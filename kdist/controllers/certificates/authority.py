@@ -12,7 +12,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, ObjectIdentifier
 
-BACKDATE = timedelta(minutes=5)  # for clocks that are behind
+from kdist.pki.plan import BACKDATE
+
 SHORT = timedelta(hours=8)  # shorter lives do not pay for the backdate
 LEAST = timedelta(minutes=10)
 

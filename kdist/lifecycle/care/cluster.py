@@ -1,18 +1,19 @@
 """What the API tells about a cluster, cut down to what status and doctor judge: 150,000 pods must not be kept.
 
 One mapping: ``nodes``, ``pods`` (counts, and those that are not well), ``workloads`` and ``leases`` of kube-system,
-``terminating`` (objects that wait for a finalizer), ``operations`` (journals in ConfigMaps), ``servers`` (version of
-every API server).
+``terminating`` (objects that wait for a finalizer), ``operations`` (journals in ConfigMaps), ``removed`` (nodes that
+were taken out and have not come back), ``servers`` (version of every API server).
 """
 
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping
 from typing import Any
 
-from kdist.api import kinds, meta
+from kdist.api import kinds, meta, removednodes
 from kdist.api.errors import ApiError
 from kdist.api.kinds import Kind
 from kdist.api.pods import get_condition, is_ready
@@ -49,6 +50,7 @@ async def read(api: Api, now: float) -> Obj:
         "leases": {meta.name(x): x["spec"] for x in (await client.list(kinds.LEASES, SYSTEM)).items},
         "terminating": [found async for found in _terminating(client)],
         "operations": await _operations(client),
+        "removed": await _removed(client, {node["name"] for node in nodes}),
         "servers": await _servers(api),
     }
 
@@ -180,6 +182,13 @@ async def _operations(client: Client) -> dict[str, Obj]:
         if text and meta.name(item).startswith("kdist-"):
             found[meta.name(item).removeprefix("kdist-")] = json.loads(text)
     return found
+
+
+async def _removed(client: Client, registered: Collection[str]) -> list[Obj]:
+    selector = f"type={removednodes.TYPE}"
+    secrets = await client.list(kinds.SECRETS, removednodes.NAMESPACE, field_selector=selector)
+    found = [removednodes.read(item) for item in secrets.items]
+    return [dataclasses.asdict(one) for one in found if one is not None and one.node not in registered]
 
 
 async def _servers(api: Api) -> dict[str, Obj]:

@@ -17,11 +17,12 @@ PARTS = ("kube-apiserver", "kube-controller-manager", "kube-scheduler")
 def report(picture: Picture, findings: list[Finding]) -> dict[str, Any]:
     """``hosts``, ``control_plane``, ``etcd``, ``certificates``, ``addons``, ``pods``, ``operations``, ``problems``."""
     nodes = {node["name"]: node for node in (picture.cluster or {}).get("nodes", ())}
+    removed = {one["node"] for one in (picture.cluster or {}).get("removed", ())}
     return {
         "healthy": not any(finding.severity == Severity.ERROR for finding in findings),
         "api": picture.cluster is not None,
         "api_reason": picture.cluster_reason,
-        "hosts": [_host(host, nodes.get(host.name)) for host in picture.hosts],
+        "hosts": [_host(host, nodes.get(host.name), host.name in removed) for host in picture.hosts],
         "control_plane": [_control_plane(host, picture) for host in picture.control_planes],
         "etcd": [_member(host) for host in picture.control_planes],
         "certificates": [_certificate(host, picture.now) for host in picture.hosts if host.facts],
@@ -32,7 +33,7 @@ def report(picture: Picture, findings: list[Finding]) -> dict[str, Any]:
     }
 
 
-def _host(host: Host, node: Mapping[str, Any] | None) -> dict[str, Any]:
+def _host(host: Host, node: Mapping[str, Any] | None, removed: bool) -> dict[str, Any]:
     facts = host.facts or {}
     system = facts.get("system") or {}
     disk = (facts.get("disks") or {}).get("/") or {}
@@ -40,12 +41,14 @@ def _host(host: Host, node: Mapping[str, Any] | None) -> dict[str, Any]:
     if node:
         state = "Ready" if node["ready"] else f"NotReady ({node['reason']})"
         state += ", cordoned" if node["unschedulable"] else ""
+    elif host.facts is not None or removed:
+        state = "removed" if removed else "not registered"
     return {
         "name": host.name,
         "address": host.address,
         "role": "control plane" if host.control_plane else "worker",
         "reachable": host.facts is not None,
-        "node": state if node or host.facts is None else "not registered",
+        "node": state,
         "release": (facts.get("version") or {}).get("current", ""),
         "agent": ((facts.get("units") or {}).get("kdist-agent.service") or {}).get("ActiveState", ""),
         "runtime": node["runtime"] if node else "",

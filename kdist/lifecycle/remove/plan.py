@@ -185,8 +185,8 @@ def report(host: Leaving, bound: Belongings) -> list[str]:
     if not host.reachable:
         left = "its agent was alive a moment ago; " if host.alive else ""
         told.append(
-            f"does not answer over ssh: {left}nothing on the host is changed, and its certificate stays valid until it "
-            "ends; switch it off, and reset it before it is used for something else"
+            f"does not answer over ssh: {left}nothing on the host is changed; the cluster refuses its certificate from "
+            "now on, and it comes back by site.yml only; reset it before it is used for something else"
         )
     moved = [pod for pod in bound.pods if not pod.lost]
     if moved:

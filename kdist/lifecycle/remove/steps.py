@@ -1,7 +1,8 @@
 """Removing hosts, step by step. Each step may be done already: a removal that was cut off is started again.
 
 Order: what may be undone comes first. Drain; end the etcd membership, so that the cluster counts on the host no more;
-stop the agent, so that it does not register again; delete what the cluster keeps of the node; clean the host.
+stop the agent; have the certificates that the node has now refused, so that it does not register again whenever it is
+switched on; delete what the cluster keeps of the node; clean the host.
 """
 
 from __future__ import annotations
@@ -10,8 +11,8 @@ import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from kdist.api import kinds, meta
-from kdist.api.errors import Conflict, NotFound
+from kdist.api import kinds, meta, removednodes
+from kdist.api.errors import AlreadyExists, Conflict, NotFound
 from kdist.api.kinds import Kind
 from kdist.api.meta import Obj
 from kdist.client.rest import Client
@@ -103,6 +104,7 @@ async def remove(
         tell(host.name, "stopping its agent")
         await site.run(host.name, _STOP)
     tell(host.name, "deleting what the cluster keeps of it")
+    await refuse(client, host.name)
     await forget(client, host, bound)
 
 
@@ -135,6 +137,18 @@ async def _leave_etcd(site: Site, host: Leaving, tell: Tell) -> None:
         raise Refused("\n".join(told))  # it has changed since it was looked at
     tell(host.name, "ending its membership of etcd")
     await etcd.end(site, found, member)
+
+
+async def refuse(client: Client, node: str) -> None:
+    """Have the certificates that the node has now refused; the moment is the API server's, as that of their issue."""
+    review = {"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"}
+    answer = await client.request("POST", "/apis/authentication.k8s.io/v1/selfsubjectreviews", body=review)
+    wanted = removednodes.secret(node, answer["metadata"]["creationTimestamp"])
+    try:
+        await client.create(kinds.SECRETS, wanted)
+    except AlreadyExists:  # it was removed before; whether it has asked since is another story
+        changed = {"data": wanted["data"], "metadata": {"annotations": {removednodes.ASKED: None}}}
+        await client.patch(kinds.SECRETS, removednodes.name(node), changed, removednodes.NAMESPACE)
 
 
 async def forget(client: Client, host: Leaving, bound: Belongings) -> None:

@@ -11,6 +11,8 @@ from kdist.lifecycle.care.picture import Picture
 
 Found = Iterator[tuple[Severity, Told]]
 STUCK_SECONDS = 300
+# A removed node that has asked within this is on: API servers note it every five minutes.
+ASKS_SECONDS = 900
 # Told one by one up to here, then as a number: a screen has an end.
 MOST = 20
 _IMAGE_REASONS = ("ErrImagePull", "ImagePullBackOff", "ErrImageNeverPull", "InvalidImageName")
@@ -38,14 +40,36 @@ def not_ready(picture: Picture) -> Found:
             )
 
 
+@check("node-removed")
+def removed(picture: Picture) -> Found:
+    """Nodes that were removed whose hosts are switched on, or still in the inventory."""
+    hosts = {host.name for host in picture.hosts}
+    for one in (picture.cluster or {}).get("removed", ()):
+        name, cause = one["node"], f"it was removed at {one['moment']}, and its certificate is refused since"
+        back = f"ansible-playbook site.yml --limit {name}"
+        if _within(one["asked"], picture.now, ASKS_SECONDS):
+            clean = f"bring it back: {back}; or clean it: kdist reset --limit {name}; or switch it off"
+            yield warning(
+                name, "was removed and is on: it asks to come in", f"{cause}, last at {one['asked']}", clean
+            )
+        elif name in hosts:
+            either = f"take it out of the inventory, or bring it back: {back}"
+            yield warning(name, "was removed and is still in the inventory", cause, either)
+
+
+def _within(moment: str, now: float, seconds: float) -> bool:
+    return bool(moment) and now - meta.parse_time(moment).timestamp() < seconds
+
+
 @check("node-missing")
 def missing(picture: Picture) -> Found:
     """Hosts with a release that have not registered, nodes that are in no inventory."""
     if picture.cluster is None:
         return
     named = {node["name"] for node in _nodes(picture)}
+    removed = {one["node"] for one in picture.cluster.get("removed", ())}
     for host, facts in picture.answering:
-        if host.name not in named and facts["version"].get("current"):
+        if host.name not in named | removed and facts["version"].get("current"):
             yield error(
                 host.name,
                 "has not registered as a node",

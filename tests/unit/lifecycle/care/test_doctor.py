@@ -353,3 +353,22 @@ def test_journals_beside_the_inventory_are_read_and_a_broken_one_is_told(tmp_pat
         ("interrupted-operation", "operation restore", Severity.ERROR),
     ]
     assert "cp1/restore: failed no room" in found[1].cause
+
+
+def removed(asked: str = "") -> dict[str, Any]:
+    return {"node": "w9", "moment": "2026-11-20T10:00:00Z", "asked": asked}
+
+
+def test_a_removed_node_is_told_while_it_asks_to_come_in() -> None:
+    asks = findings(picture(cluster=cluster(removed=[removed("2026-11-21T11:58:00Z")])))["node-removed"]
+    assert (asks.subject, asks.finding) == ("w9", "was removed and is on: it asks to come in")
+    assert "ansible-playbook site.yml --limit w9; or clean it: kdist reset --limit w9" in asks.mend
+    for quiet in ("", "2026-11-20T10:00:07Z"):
+        assert "node-removed" not in findings(picture(cluster=cluster(removed=[removed(quiet)])))
+
+
+def test_a_removed_node_in_the_inventory_is_told_and_not_as_one_that_has_not_registered() -> None:
+    one = {**removed(), "node": "w1"}
+    found = findings(picture(cluster=cluster(nodes=[node("cp1")], removed=[one])))
+    assert found["node-removed"].finding == "was removed and is still in the inventory"
+    assert "node-missing" not in found

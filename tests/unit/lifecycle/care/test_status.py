@@ -112,3 +112,9 @@ def test_the_screen_shows_all_of_it_and_json_can_be_written() -> None:
         "4 Running",
     ):
         assert text in screen
+
+
+def test_a_removed_host_is_shown_as_removed() -> None:
+    cluster = {**CLUSTER, "removed": [{"node": "w1", "moment": "2026-11-20T10:00:00Z", "asked": ""}]}
+    rows = report(dataclasses.replace(PICTURE, cluster=cluster), [])["hosts"]
+    assert [(row["name"], row["node"]) for row in rows] == [("cp1", "Ready, cordoned"), ("w1", "removed")]
