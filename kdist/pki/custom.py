@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import datetime
+import itertools
 from collections.abc import Iterator
 
 from cryptography import x509
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
+from kdist.pki import issue
 from kdist.pki.issue import Pair
 
 LEAST_RSA_BITS = 2048
@@ -22,13 +25,29 @@ def faults(pair: Pair, now: datetime.datetime) -> list[str]:
         certificates = x509.load_pem_x509_certificates(pair.certificate)
     except ValueError as error:
         return [f"the certificate cannot be read as PEM: {error}"]
-    if len(certificates) > 1:
-        return [
-            f"the certificate file holds {len(certificates)} certificates: give the authority's own and leave its "
-            "issuers out; the cluster trusts it directly"
-        ]
     certificate = certificates[0]
-    return [*_certificate_faults(certificate, now), *_key_faults(certificate, pair.key)]
+    return [
+        *_chain_faults(certificates),
+        *_certificate_faults(certificate, now),
+        *_key_faults(certificate, pair.key),
+    ]
+
+
+def authority(pem: bytes) -> bytes:
+    """The authority's own certificate: the first of the file; its issuers may follow. ValueError for none."""
+    return issue.bundle(pem)[0]
+
+
+def _chain_faults(certificates: list[x509.Certificate]) -> Iterator[str]:
+    """A file is the authority and those who vouch for it, each for the one before: nothing else can be meant."""
+    for number, (one, issuer) in enumerate(itertools.pairwise(certificates), start=2):
+        try:
+            one.verify_directly_issued_by(issuer)
+        except (ValueError, TypeError, InvalidSignature):
+            yield (
+                f"certificate {number} of the file ({issuer.subject.rfc4514_string()}) did not issue the one before it "
+                f"({one.subject.rfc4514_string()}): put the authority's own first and then its issuers, or it alone"
+            )
 
 
 def _certificate_faults(certificate: x509.Certificate, now: datetime.datetime) -> Iterator[str]:

@@ -132,11 +132,13 @@ def exchanged(module):
 
 
 def maker(params, spec):
+    from kdist.pki import custom
     from kdist.pki.issue import Pair, create_authority
 
     given = params["given"].get(spec.name)
     if given:
-        return Pair(*(pem.encode() + b"\n" for pem in given))
+        certificate, key = given
+        return Pair(custom.authority(certificate.encode()), key.encode() + b"\n")
     return create_authority(spec, datetime.timedelta(seconds=params["authority_seconds"]))
 
 

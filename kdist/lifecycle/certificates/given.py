@@ -30,5 +30,5 @@ def read(
         told = custom.faults(pair, now)
         problems += [Problem("all", KEY, f"{name}: {reason}") for reason in told]
         if not told:
-            pairs[name] = pair
+            pairs[name] = Pair(custom.authority(pair.certificate), pair.key)
     return pairs, problems

@@ -6,7 +6,6 @@ authorities once) was started, which bundle the pods see. Runs on the host.
 
 from __future__ import annotations
 
-import os
 import socket
 import ssl
 import urllib.request
@@ -17,7 +16,8 @@ from pathlib import Path
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 
-from kdist.pki import issue, plan, survey
+from kdist.lifecycle.processes import processes
+from kdist.pki import plan, survey
 
 TIMEOUT = 3.0
 PODS_CA = "pods/*/volumes/kubernetes.io~projected/*/ca.crt"
@@ -146,30 +146,9 @@ def _fault(server: Port, der: bytes) -> str | None:
 def _old_etcd(root: Path) -> Iterator[str]:
     """etcd reads certificates at every handshake, and its authorities when it starts."""
     bundle = root / str(plan.PKI_DIR).lstrip("/") / "etcd/ca.crt"
-    started = max((_started(process) for process in _processes(root, "etcd")), default=0.0)
+    started = max((process.started for process in processes(root) if process.name == "etcd"), default=0.0)
     if started < bundle.stat().st_mtime:
         yield "etcd was started before its authorities changed" if started else "etcd does not run"
-
-
-def _processes(root: Path, command: str) -> Iterator[Path]:
-    for directory in (root / "proc").iterdir():
-        if directory.name.isdigit():
-            try:
-                if (directory / "comm").read_text().strip() == command:
-                    yield directory
-            except OSError:
-                continue  # it has ended
-
-
-def _started(process: Path) -> float:
-    """When a process was started, seconds since the epoch; 0 when it has ended."""
-    try:
-        ticks = int((process / "stat").read_text().rpartition(")")[2].split()[19])
-        lines = (process.parent / "stat").read_text().splitlines()
-    except OSError:
-        return 0.0
-    boot = next(float(line.split()[1]) for line in lines if line.startswith("btime"))
-    return boot + 1 + ticks / os.sysconf("SC_CLK_TCK")  # btime is cut to whole seconds
 
 
 def _old_leaves(root: Path, issued_before: float) -> Iterator[str]:
@@ -179,7 +158,7 @@ def _old_leaves(root: Path, issued_before: float) -> Iterator[str]:
             continue
         if one.previous:
             yield f"/{one.path} was issued by the previous authority {one.issuer}"
-        elif one.not_before + issue.BACKDATE.total_seconds() < issued_before:
+        elif one.not_before + plan.BACKDATE.total_seconds() < issued_before:
             yield f"/{one.path} is not renewed yet"
     for bad in unreadable:
         yield f"/{bad.path}: {bad.reason}"

@@ -28,6 +28,13 @@ def test_fit_authorities_are_read(tmp_path: Path) -> None:
     assert given.read(ClusterSettings(), tmp_path, NOW) == ({}, [])
 
 
+def test_of_a_file_with_its_issuers_the_authority_is_read(tmp_path: Path) -> None:
+    root = issue.create_authority(plan.CLUSTER_CA)
+    mine = issue.create_intermediate(plan.CLUSTER_CA, root)
+    write(tmp_path, "mine", issue.Pair(mine.certificate + root.certificate, mine.key))
+    assert given.read(named(ca="mine"), tmp_path, NOW) == ({"ca": mine}, [])
+
+
 def test_everything_wrong_is_told_at_once_by_name(tmp_path: Path) -> None:
     one, other = (issue.create_authority(plan.CLUSTER_CA) for _ in range(2))
     write(tmp_path, "mixed", issue.Pair(one.certificate, other.key))

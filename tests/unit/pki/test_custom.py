@@ -44,6 +44,16 @@ def test_roots_and_intermediates_are_taken() -> None:
     assert custom.faults(issue.create_intermediate(plan.ETCD_CA, GOOD), NOW) == []
 
 
+def test_the_issuers_of_an_authority_may_follow_it_and_only_it_is_used() -> None:
+    upper = issue.create_intermediate(plan.ETCD_CA, GOOD)
+    mine = issue.create_intermediate(plan.CLUSTER_CA, upper)
+    chain = mine.certificate + upper.certificate + GOOD.certificate
+    assert custom.faults(Pair(chain, mine.key), NOW) == []
+    assert custom.authority(chain) == mine.certificate
+    swapped = Pair(GOOD.certificate + mine.certificate, mine.key)
+    assert "put the authority's own first" in custom.faults(swapped, NOW)[0]
+
+
 @pytest.mark.parametrize(
     ("pair", "told"),
     [
@@ -55,7 +65,10 @@ def test_roots_and_intermediates_are_taken() -> None:
         (Pair(GOOD.certificate, made().key), "do not belong together"),
         (Pair(GOOD.certificate, b"no key"), "cannot be read as a PEM private key"),
         (Pair(b"no certificate", GOOD.key), "cannot be read as PEM"),
-        (Pair(GOOD.certificate + made().certificate, GOOD.key), "holds 2 certificates"),
+        (
+            Pair(GOOD.certificate + made().certificate, GOOD.key),
+            "certificate 2 of the file (CN=corporate) did not issue",
+        ),
         (Pair(GOOD.certificate, private(ed25519.Ed25519PrivateKey.generate())), "use RSA or ECDSA"),
         (
             Pair(GOOD.certificate, private(ec.generate_private_key(ec.SECP256R1()), b"pass")),
