@@ -142,6 +142,54 @@ def test_a_worker_that_is_switched_off_is_removed(grown: Cluster) -> None:
     inventory_of(grown, {*FIRST, *CONTROL_PLANES})
 
 
+def test_a_removed_worker_that_is_switched_on_stays_away(grown: Cluster) -> None:
+    grown.lab("start", "w2")
+    log = "journalctl --unit kdist-agent --boot --output cat"
+    eventually(lambda: "node w2 was removed from the cluster at" in grown.ssh("w2", log), 90, "it is refused")
+    assert "w2" not in grown.kubectl("get", "nodes")
+    found = eventually(lambda: removed_nodes(grown), 30, "that it asks is known")
+    assert [(one["subject"], one["finding"]) for one in found] == [
+        ("w2", "was removed and is on: it asks to come in")
+    ]
+
+
+def removed_nodes(cluster: Cluster) -> list[dict[str, str]]:
+    """What doctor says of nodes that were removed."""
+    told = run(["kdist", "doctor", "-i", str(cluster.inventory), "--output", "json"], check=False)
+    return [one for one in json.loads(told) if one["check"] == "node-removed"]
+
+
+def test_it_comes_back_by_a_token_without_a_way_to_any_control_plane(grown: Cluster) -> None:
+    inventory_of(grown, {*FIRST, *CONTROL_PLANES, "w2"})
+    without_control_planes(grown)
+    admin = ["--kubeconfig", str(grown.inventory / "admin.conf")]
+    made = json.loads(run([*grown.inside("nsenter"), "kdist", "token", "create", *admin, "--output", "json"]))
+    given = ["-e", f"kdist_join_token={made['token']}", "-e", f"kdist_join_ca_hash={made['caHash']}"]
+    recap = changes(grown.playbook("site.yml", "--limit", "w2", *given))
+    assert set(recap) == {"w2"}
+    eventually(lambda: "w2" in grown.ready_nodes(), 60, "w2 is a node again")
+    assert changes(grown.playbook("site.yml", "--limit", "w2", *given))["w2"]["changed"] == 0
+    run([*grown.inside("nsenter"), "kdist", "token", "delete", made["token"], *admin])
+    assert tokens(grown) == []
+    inventory_of(grown, {*FIRST, *CONTROL_PLANES, "w2"})
+    assert removed_nodes(grown) == []
+    remove(grown, "w2", "--yes")
+    assert "w2" not in grown.kubectl("get", "nodes")
+    inventory_of(grown, {*FIRST, *CONTROL_PLANES})
+
+
+def without_control_planes(cluster: Cluster) -> None:
+    """The inventory of an operator who may not log in to control planes: whoever tries waits for ever."""
+    content = yaml.safe_load((cluster.inventory / "hosts.yml").read_text())
+    for name in CONTROL_PLANES:
+        host = content["all"]["hosts"][name]
+        host |= {
+            "kdist_node_ip": host.get("kdist_node_ip", host["ansible_host"]),
+            "ansible_host": "198.18.9.9",
+        }
+    write(cluster.inventory, content)
+
+
 def test_a_control_plane_is_removed_and_its_host_is_clean(grown: Cluster) -> None:
     refused = json.loads(remove(grown, "cp3", "--check", "--output", "json"))
     assert [row["name"] for row in refused] == ["cp3"]

@@ -17,7 +17,16 @@ from tests.e2e.conftest import ROOT, Cluster, eventually, run
 from tests.e2e.test_identity import report, steady_client
 
 NAME, SUBNET, VIP = "identity-ha", "10.94.0.0/24", "10.94.0.100"
-HOSTS = {"cp1", "cp2", "cp3", "w1"}
+CONTROL_PLANES = ("cp1", "cp2", "cp3")
+HOSTS = {*CONTROL_PLANES, "w1"}
+# The first phase of an exchange on the host that keeps the authorities, and nowhere else: its operator has gone.
+TRUST = """
+import sys
+sys.path.insert(0, "/opt/kdist/current/lib")
+from kdist.pki.files import HostFiles
+from kdist.pki.rotation import Exchange, Phase
+Exchange(HostFiles(), "etcd-ca").advance(Phase.TRUST)
+"""
 
 
 @pytest.fixture(scope="module")
@@ -81,6 +90,44 @@ def test_an_address_is_added_later_without_a_failed_request(site: Cluster) -> No
     eventually(lambda: site.ready_nodes() == HOSTS, 60, "the address leads to the cluster")
 
 
+def started(site: Cluster, command: str) -> dict[str, float]:
+    """When the process of each control plane was started, in seconds of the machine's one clock."""
+    line = f"stat --format=%Y /proc/$(pgrep --oldest --full '{command}')"
+    return {host: float(site.ssh(host, line)) for host in CONTROL_PLANES}
+
+
+def test_a_run_in_the_middle_of_an_exchange_restarts_one_etcd_after_the_other(site: Cluster) -> None:
+    before = started(site, "^etcd --name")
+    site.ssh("cp1", f"python3 -c '{TRUST}'")
+    change(site, kdist_etcd_quota_mib=3072)
+    with steady_client(site, "middle") as seen:
+        site.playbook("site.yml", timeout=900)
+    assert seen["errors"] == []
+    after = started(site, "^etcd --name")
+    assert all(after[host] > before[host] for host in CONTROL_PLANES)
+    kdist(site, "pki", "rotate", "--authority", "etcd-ca")
+
+
+def test_flags_change_on_one_api_server_after_the_other(site: Cluster) -> None:
+    change(site, kdist_log_level="warning")
+    with steady_client(site, "flags") as seen:
+        site.playbook("site.yml", timeout=900)
+    # A server that leaves may cost its clients what they had asked it, and the way to the next one.
+    assert longest_outage(seen["errors"]) <= 5, seen["errors"]
+    flags = "tr '\\0' '\\n' < /proc/$(pgrep --oldest --full 'kdist apiserver')/cmdline"
+    assert all("--log-level=warning" in site.ssh(host, flags) for host in CONTROL_PLANES)
+
+
+def longest_outage(errors: list[str]) -> float:
+    """The longest run of errors less than two seconds apart, in seconds."""
+    moments = [float(error.split()[0]) for error in errors]
+    longest = began = last = 0.0
+    for moment in moments:
+        began = moment if moment - last > 2 else began
+        longest, last = max(longest, moment - began), moment
+    return longest
+
+
 def test_everything_is_renewed_without_a_failed_request(site: Cluster) -> None:
     before = report(site)
     with steady_client(site, "renewal") as seen:
@@ -127,7 +174,7 @@ def test_the_encryption_key_is_exchanged_though_the_operator_was_killed(site: Cl
         killed(site, "encryption", "rotate", when="promote")
         kdist(site, "encryption", "rotate")
     assert seen["errors"] == []
-    files = {site.ssh(host, "cat /etc/kubernetes/pki/encryption.yaml") for host in ("cp1", "cp2", "cp3")}
+    files = {site.ssh(host, "cat /etc/kubernetes/pki/encryption.yaml") for host in CONTROL_PLANES}
     assert len(files) == 1
     assert "name: key2" in files.pop()
     assert "name: key1" in old
