@@ -90,21 +90,22 @@ def test_an_address_is_added_later_without_a_failed_request(site: Cluster) -> No
     eventually(lambda: site.ready_nodes() == HOSTS, 60, "the address leads to the cluster")
 
 
-def started(site: Cluster, command: str) -> dict[str, float]:
-    """When the process of each control plane was started, in seconds of the machine's one clock."""
-    line = f"stat --format=%Y /proc/$(pgrep --oldest --full '{command}')"
-    return {host: float(site.ssh(host, line)) for host in CONTROL_PLANES}
+def containers(site: Cluster, part: str) -> dict[str, str]:
+    """The container of a static pod on each control plane."""
+    pods = {host: site.get("pod", "-n", "kube-system", f"{part}-{host}") for host in CONTROL_PLANES}
+    return {host: pod["status"]["containerStatuses"][0]["containerID"] for host, pod in pods.items()}
 
 
 def test_a_run_in_the_middle_of_an_exchange_restarts_one_etcd_after_the_other(site: Cluster) -> None:
-    before = started(site, "^etcd --name")
+    before = containers(site, "etcd")
     site.ssh("cp1", f"python3 -c '{TRUST}'")
     change(site, kdist_etcd_quota_mib=3072)
     with steady_client(site, "middle") as seen:
         site.playbook("site.yml", timeout=900)
     assert seen["errors"] == []
-    after = started(site, "^etcd --name")
-    assert all(after[host] > before[host] for host in CONTROL_PLANES)
+    eventually(
+        lambda: all(now != before[host] for host, now in containers(site, "etcd").items()), 60, "new etcds"
+    )
     kdist(site, "pki", "rotate", "--authority", "etcd-ca")
 
 
@@ -114,8 +115,9 @@ def test_flags_change_on_one_api_server_after_the_other(site: Cluster) -> None:
         site.playbook("site.yml", timeout=900)
     # A server that leaves may cost its clients what they had asked it, and the way to the next one.
     assert longest_outage(seen["errors"]) <= 5, seen["errors"]
-    flags = "tr '\\0' '\\n' < /proc/$(pgrep --oldest --full 'kdist apiserver')/cmdline"
-    assert all("--log-level=warning" in site.ssh(host, flags) for host in CONTROL_PLANES)
+    for host in CONTROL_PLANES:
+        pod = site.get("pod", "-n", "kube-system", f"kube-apiserver-{host}")
+        assert "--log-level=warning" in pod["spec"]["containers"][0]["command"]
 
 
 def longest_outage(errors: list[str]) -> float:
