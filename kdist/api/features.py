@@ -41,6 +41,7 @@ class Stage:
 _HISTORY = """
 ClusterTrustBundleProjection               1.29 ALPHA off, 1.33 BETA off
 ContainerStopSignals                       1.33 ALPHA off
+CoordinatedLeaderElection                  1.31 ALPHA off, 1.33 BETA off
 CrossNamespaceVolumeDataSource             1.26 ALPHA off
 DeploymentReplicaSetTerminatingReplicas    1.33 ALPHA off
 DisableNodeKubeProxyVersion                1.31 DEPRECATED off, 1.33 DEPRECATED on

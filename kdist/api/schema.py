@@ -147,6 +147,7 @@ def build(definitions: Definitions) -> dict[str, Schema]:
     forms = orjson.loads(_FORMS.read_bytes())
     for name, body in definitions.items():  # before the links: a reference with extensions is a copy
         _form(nodes[name], body, forms.get(name))
+        builder.describe(nodes[name], body)
     for name, body in definitions.items():
         builder.fill(nodes[name], body)
     return nodes
@@ -178,11 +179,15 @@ class _Builder:
         self._nodes = nodes
         self._scalars: dict[tuple[str, str], Schema] = {}
 
-    def fill(self, node: Schema, body: dict[str, Any]) -> None:
-        for field, child in (body.get("properties") or {}).items():
-            node.properties[field] = self._type(child)
+    def describe(self, node: Schema, body: dict[str, Any]) -> None:
+        """What a node says of itself."""
         node.required = tuple(body.get("required") or ())
         self._extend(node, body)
+
+    def fill(self, node: Schema, body: dict[str, Any]) -> None:
+        """Link a node to those of its fields."""
+        for field, child in (body.get("properties") or {}).items():
+            node.properties[field] = self._type(child)
 
     def _type(self, body: dict[str, Any]) -> Schema:
         if "$ref" in body:

@@ -67,8 +67,8 @@ class Requirement:
 
     def __str__(self) -> str:
         match self.operator:
-            case "In" | "NotIn" if len(self.values) == 1:
-                return f"{self.key}{'=' if self.operator == 'In' else '!='}{self.values[0]}"
+            case "In" if len(self.values) == 1:
+                return f"{self.key}={self.values[0]}"
             case "In" | "NotIn":
                 return f"{self.key} {self.operator.lower()} ({','.join(sorted(self.values))})"
             case "Exists":

@@ -18,7 +18,7 @@ from kdist.apiserver.autoscalerversions import NOTES
 from kdist.apiserver.core import Core
 from kdist.apiserver.negotiation import Form
 from kdist.apiserver.pipeline import Act, Pipeline
-from kdist.apiserver.registry.workloads import TEMPLATE_COUNT
+from kdist.apiserver.registry.daemonsets import TEMPLATE_COUNT
 from kdist.apiserver.request import Request, Send
 from kdist.apiserver.store import Store, Stored
 from kdist.apiserver.validation import decode, read_object

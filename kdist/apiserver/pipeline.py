@@ -136,7 +136,8 @@ class Pipeline:
             return await self._create_with(self._companions, obj, review, act)
         self._judge(obj, act)
         await self._admission.validate(review)
-        return Stored(obj, orjson.dumps(obj)) if act.dry_run else await self.store.create(obj)
+        self._strategy.finish_create(obj)
+        return await (self.store.rehearse(obj) if act.dry_run else self.store.create(obj))
 
     async def _create_with(
         self, companions: Companions, obj: Obj, review: AdmissionRequest, act: Act
@@ -147,8 +148,9 @@ class Pipeline:
             claims = await companions.allocate(allocated, None, dry_run=act.dry_run)
             self._judge(allocated, act)
             await self._admission.validate(replace(review, obj=allocated, name=meta.name(allocated)))
+            self._strategy.finish_create(allocated)
             if act.dry_run:
-                return Stored(allocated, orjson.dumps(allocated))
+                return await self.store.rehearse(allocated)
             try:
                 return await self.store.create(allocated, dict(claims))
             except Mismatch as mismatch:

@@ -249,6 +249,15 @@ class Store:
                 raise self.already_exists(metadata["name"]) from mismatch
         return self.result(obj, value, revision)
 
+    async def rehearse(self, obj: Obj) -> Stored:
+        """What :meth:`create` would answer, with nothing stored. AlreadyExists."""
+        metadata = obj["metadata"]
+        try:
+            await self.entry(metadata.get("namespace", ""), metadata["name"])
+        except errors.NotFound:
+            return Stored(obj, orjson.dumps(obj))
+        raise self.already_exists(metadata["name"])
+
     async def guaranteed_update(self, namespace: str, name: str, attempt: storage.Attempt) -> int | None:
         """Compare and swap from the cached state on; errors on stale state are tried again on fresh state."""
         cached = await self.cached_value(namespace, name)

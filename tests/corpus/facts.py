@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
+import orjson
+
 from tests.corpus.transport import Answer
 
 Facts = dict[str, Any]
@@ -41,12 +43,15 @@ _LIBRARIES = re.compile(
     r'| in scheme "[^"]*"',
     re.S,
 )
-# What the vendor of the recorded server adds to the token volume of every pod.
+# What the vendor of the recorded server adds: to the token volume of every pod, and to what everybody may read.
 _SERVICE_CA = {
     "items": [{"key": "service-ca.crt", "path": "service-ca.crt"}],
     "name": "openshift-service-ca.crt",
 }
-_VENDOR = {"configMap": _SERVICE_CA}
+_WELL_KNOWN = {"nonResourceURLs": ["/.well-known", "/.well-known/*"], "verbs": ["get"]}
+_VENDOR = ({"configMap": _SERVICE_CA}, _WELL_KNOWN)
+# Lists that upstream fills in the order in which it finds roles.
+_UNORDERED = ("nonResourceRules", "resourceRules")
 _COUNTS = ("maxSurge", "maxUnavailable", "minAvailable")
 _AGE = re.compile(r"\d+(ms|s|m)|<unknown>")
 _VERSION = re.compile(r"((?<=in record \()|(?<=ResourceVersion in object meta: ))\d+")
@@ -107,7 +112,9 @@ def _cause(cause: dict[str, Any]) -> tuple[str, str, str]:
         message = _WHOLE_OBJECT.sub("OBJECT: ", message)
     message = re.sub(r"strconv.Atoi: parsing .*: ", "", message)
     if field.endswith(_COUNTS):  # numbers or percentages
-        message = re.sub(r'^Invalid value: ("[^"]*"|0): ', "Invalid value: COMPOSITE: ", message)
+        message = re.sub(
+            r'^Invalid value: ("[^"]*"|0|\d+(?=: may not)): ', "Invalid value: COMPOSITE: ", message
+        )
     message = re.sub(_AMOUNT, r"\1COMPOSITE\2", message)
     return field, cause.get("reason", ""), _told(message).partition("\n")[0].rstrip(": ")
 
@@ -150,14 +157,20 @@ def _normal(value: Any, sent: str, field: str = "") -> Any:
         return {
             k: _normal(v, sent, k) for k, v in value.items() if v is not None and v != []
         }  # no more than nothing
+    if isinstance(value, list) and field in _UNORDERED:
+        return sorted((_normal(v, sent, field) for v in value if v not in _VENDOR), key=_sorting)
     if isinstance(value, list):
-        return [_normal(v, sent, field) for v in value if v != _VENDOR]
+        return [_normal(v, sent, field) for v in value if v not in _VENDOR]
     if isinstance(value, str):
         return "VERSION" if field == "resourceVersion" and value else _text(value, sent)
     if field in ("nodePort", "healthCheckNodePort") and isinstance(value, int):
         asked = str(value) in sent and (value < _LOWEST_PORT or value in _ASKED_PORTS)
         return value if asked else "PORT"
     return value
+
+
+def _sorting(value: Any) -> bytes:
+    return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
 
 
 def _text(text: str, sent: str) -> str:

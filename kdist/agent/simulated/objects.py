@@ -194,7 +194,10 @@ def _known_start(pod: Obj, name: str, now: str) -> str:
 
 def _running(pod: Obj, container: Obj, now: str) -> Obj:
     state = {"running": {"startedAt": _known_start(pod, container["name"], now)}}
-    return {**_container(pod, container), "ready": True, "started": True, "state": state}
+    running = {**_container(pod, container), "ready": True, "started": True, "state": state}
+    if "resizePolicy" in container:  # what is asked for is there at once
+        running["resources"] = container.get("resources") or {}
+    return running
 
 
 def _completed(pod: Obj, container: Obj, started: str) -> Obj:

@@ -17,7 +17,7 @@ async def token_review(authenticator: Authenticator, review: Obj) -> Obj:
         raise BadRequest("token is required for TokenReview in authentication")
     return {
         **review,
-        "metadata": _metadata(review),
+        "metadata": {**(review.get("metadata") or {}), "creationTimestamp": None},
         "status": await _token_status(authenticator, token, spec),
     }
 
@@ -38,8 +38,5 @@ async def _token_status(authenticator: Authenticator, token: str, spec: Obj) -> 
 
 def self_subject_review(user: User, review: Obj) -> Obj:
     """The SelfSubjectReview with the asking user."""
-    return {**review, "metadata": _metadata(review), "status": {"userInfo": user.as_info()}}
-
-
-def _metadata(review: Obj) -> Obj:
-    return {**(review.get("metadata") or {}), "creationTimestamp": meta.now()}
+    metadata = {**(review.get("metadata") or {}), "creationTimestamp": meta.now()}
+    return {**review, "metadata": metadata, "status": {"userInfo": user.as_info()}}

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Any
-from urllib.parse import urlsplit
 
 import orjson
 
@@ -18,6 +17,7 @@ from kdist.api.meta import Obj
 from kdist.apiserver.crd import defaults, jsonpath, keywords, rulechecks, structural
 from kdist.apiserver.crd.definition import INT_OR_STRING, document_of
 from kdist.apiserver.crd.shaping import PRESERVE
+from kdist.apiserver.registry.webhookclients import check_client
 from kdist.apiserver.validation import causes, names
 
 _COLUMN_TYPES = ("boolean", "date", "integer", "number", "string")
@@ -58,6 +58,12 @@ def _check(spec: Obj) -> Iterator[Cause]:
     if spec.get("preserveUnknownFields"):
         told = f"cannot set to true, set {PRESERVE} to true in spec.versions[*].schema instead"
         yield causes.invalid("spec.preserveUnknownFields", True, told)
+        if any(_has_defaults(document_of(version)) for version in versions):
+            told = "must be false in order to use defaults in the schema"
+            yield causes.invalid("spec.preserveUnknownFields", True, told)
+        if (strategy := meta.get(spec, "conversion.strategy")) != "None":
+            told = "must be None if spec.preserveUnknownFields is true"
+            yield causes.invalid("spec.conversion.strategy", strategy, told)
     for path, version in places(versions, "schema", "spec.validation"):
         yield from _schema(version, f"{path}.openAPIV3Schema")
     for path, version in places(versions, "subresources", "spec.subresources"):
@@ -93,9 +99,9 @@ def _versions(versions: list[Obj]) -> Iterator[Cause]:
         path = f"spec.versions[{at}]"
         if told := names.dns_1035_label(listed[at]):
             yield causes.invalid(f"{path}.name", listed[at], ",".join(told))
-            if at == 0:  # upstream's internal form has the first version twice
+            if at == 0 and listed[at]:  # upstream's internal form has the first version twice
                 yield causes.invalid("spec.version", listed[at], ",".join(told))
-        if not meta.get(version, "schema.openAPIV3Schema"):
+        if meta.get(version, "schema.openAPIV3Schema") is None:
             yield causes.required(f"{path}.schema.openAPIV3Schema", "schemas are required")
         yield from _deprecation(version, f"{path}.deprecationWarning")
     if len(set(listed)) != len(listed):
@@ -149,17 +155,14 @@ def check_status(crd: Obj) -> list[Cause]:
     if not stored:
         told = "must have at least one stored version"
         return [causes.invalid("status.storedVersions", stored, told)]
-    listed = {v.get("name") for v in versions}
-    missing = [
-        causes.invalid("status.storedVersions", stored, f"must have the storage version {v.get('name', '')}")
-        for v in versions
-        if v.get("storage") and v.get("name") not in stored
-    ]
-    return missing + [
-        causes.invalid(f"status.storedVersions[{at}]", name, "must appear in spec.versions")
-        for at, name in enumerate(stored)
-        if name not in listed
-    ]
+    found, left = [], {name: at for at, name in enumerate(stored)}
+    for version in versions:
+        name = version.get("name") or ""
+        if left.pop(name, None) is None and version.get("storage"):  # each stands for one version
+            told = f"must have the storage version {name}"
+            found.append(causes.invalid("status.storedVersions", stored, told))
+    told = "must appear in spec.versions"
+    return found + [causes.invalid(f"status.storedVersions[{at}]", name, told) for name, at in left.items()]
 
 
 # ----- conversion
@@ -173,7 +176,11 @@ def _conversion(conversion: Obj, path: str) -> Iterator[Cause]:
         yield causes.not_supported(f"{path}.strategy", strategy, ("None", "Webhook"))
     webhook = conversion.get("webhook")
     if strategy == "Webhook":
-        yield from _client((webhook or {}).get("clientConfig"), f"{path}.webhookClientConfig")
+        client, where = (webhook or {}).get("clientConfig"), f"{path}.webhookClientConfig"
+        if client is None:
+            yield causes.required(where, "required when strategy is set to Webhook")
+        else:
+            yield from check_client(client, where)
         listed = (webhook or {}).get("conversionReviewVersions") or []
         yield from _review_versions(listed, f"{path}.conversionReviewVersions")
     elif webhook:
@@ -181,48 +188,6 @@ def _conversion(conversion: Obj, path: str) -> Iterator[Cause]:
         for given, field in (("clientConfig", "webhookClientConfig"), ("conversionReviewVersions",) * 2):
             if webhook.get(given):
                 yield causes.forbidden(f"{path}.{field}", told)
-
-
-def _client(client: Obj | None, path: str) -> Iterator[Cause]:
-    if client is None:
-        yield causes.required(path, "required when strategy is set to Webhook")
-        return
-    url, service = client.get("url"), client.get("service")
-    if (url is None) is (service is None):
-        yield causes.required(path, "exactly one of url or service is required")
-    elif url is not None:
-        yield from _url(url, f"{path}.url")
-    elif service is not None:
-        yield from _service(service, f"{path}.service")
-
-
-def _url(url: str, path: str) -> Iterator[Cause]:
-    form = "; desired format: https://host[/path]"
-    try:
-        parts = urlsplit(url)
-    except ValueError as error:
-        yield causes.required(path, f"url must be a valid URL: {error}{form}")
-        return
-    if parts.scheme != "https":
-        yield causes.invalid(path, parts.scheme, f"'https' is the only allowed URL scheme{form}")
-    if not parts.netloc:
-        yield causes.invalid(path, parts.netloc, f"host must be specified{form}")
-    if parts.username is not None or parts.password is not None:
-        yield causes.invalid(path, parts.username, "user information is not permitted in the URL")
-    for part, told in ((parts.fragment, "fragments are"), (parts.query, "query parameters are")):
-        if part:
-            yield causes.invalid(path, part, f"{told} not permitted in the URL")
-
-
-def _service(service: Obj, path: str) -> Iterator[Cause]:
-    for field in ("name", "namespace"):
-        if not service.get(field):
-            yield causes.required(f"{path}.{field}", f"service {field} is required")
-    for told in names.port_number(service.get("port", 443)):
-        yield causes.invalid(f"{path}.port", service["port"], f"port is not valid: {told}")
-    where = service.get("path")
-    if where and not where.startswith("/"):
-        yield causes.invalid(f"{path}.path", where, "must start with a '/'")
 
 
 def _review_versions(listed: list[str], path: str) -> Iterator[Cause]:
@@ -243,8 +208,8 @@ def _review_versions(listed: list[str], path: str) -> Iterator[Cause]:
 
 
 def _schema(version: Obj, path: str) -> Iterator[Cause]:
-    document = document_of(version)
-    if not document:
+    document = meta.get(version, "schema.openAPIV3Schema")
+    if document is None:
         return
     if "status" in (version.get("subresources") or {}):
         yield from _beside_status(document, path)
@@ -258,9 +223,23 @@ def _schema(version: Obj, path: str) -> Iterator[Cause]:
         yield from rulechecks.check(document, path)
 
 
+def _has_defaults(schema: Any) -> bool:
+    """Whether a schema, or one within it, brings a default."""
+    if not isinstance(schema, dict):
+        return False
+    if "default" in schema:
+        return True
+    below = [
+        schema.get("items"),
+        schema.get("additionalProperties"),
+        *(schema.get("properties") or {}).values(),
+    ]
+    return any(map(_has_defaults, below))
+
+
 def _beside_status(document: Obj, path: str) -> Iterator[Cause]:
     where = "if the status subresource is enabled"
-    if document.get("type") != "object":
+    if document.get("type", "object") != "object":
         told = f'only "object" is allowed as the type at the root of the schema {where}'
         yield causes.invalid(f"{path}.type", document.get("type") or "", told)
     if document.keys() - _ROOT_WORDS:
@@ -317,7 +296,12 @@ def _column(column: Obj, path: str) -> Iterator[Cause]:
 
 def _selectable(version: Obj, path: str) -> Iterator[Cause]:
     seen: set[str] = set()
-    for at, row in enumerate(version.get("selectableFields") or ()):
+    rows = version.get("selectableFields") or ()
+    if rows and meta.get(version, "schema.openAPIV3Schema") is None:
+        told = "selectableFields may only be set when version.schema.openAPIV3Schema is not included"
+        yield causes.invalid(path, "", told)
+        return
+    for at, row in enumerate(rows):
         given, where = row.get("jsonPath") or "", f"{path}[{at}].jsonPath"
         if not given:
             yield causes.required(where)
@@ -342,7 +326,7 @@ def _selectable(version: Obj, path: str) -> Iterator[Cause]:
 def _schema_at(document: Obj, path: str) -> Any:
     """The schema of the field at a path of field names; a text says why there is none."""
     if not path.startswith("."):
-        return "expected a path that begins with a dot"
+        return f"expected [ or . but got: {path}"
     node = document
     for step in path[1:].split("."):
         child = (node.get("properties") or {}).get(step)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -39,7 +40,8 @@ def _default(schema: Obj, path: str) -> Iterator[Cause]:
     if pruned != value:
         yield causes.invalid(path, value, "must not have unknown fields")
     wrong = values.check(value, schema, path)
-    yield from wrong
+    for cause in wrong:  # upstream tells the value's place only once
+        yield replace(cause, message=cause.message.replace(f" {path} in body", "  in body", 1))
     if not wrong and b"x-kubernetes-validations" in orjson.dumps(schema):
         from kdist.apiserver.crd import rules
 

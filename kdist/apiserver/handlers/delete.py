@@ -73,7 +73,11 @@ async def delete_collection(call: Call) -> None:
 async def read_options(call: Call) -> Options:
     """DeleteOptions from the body, or from the query when there is none. BadRequest, Invalid."""
     body = await call.read_kind("v1", "DeleteOptions", default={}, lenient=True)
-    return Options.parse(body or _from_query(call.request))
+    options = Options.parse(body or _from_query(call.request))
+    careless = call.store.strategy.careless_deletion
+    if careless and not options.propagation:
+        call.request.warn(careless)
+    return options
 
 
 def _from_query(request: Request) -> Obj:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from kdist.api.meta import Obj
+from kdist.apiserver import managedfields
 from kdist.apiserver.authn import reviews as authentication
 from kdist.apiserver.authz import reviews as authorization
 from kdist.apiserver.call import Call
@@ -13,38 +14,47 @@ from kdist.apiserver.call import Call
 
 async def token_review(call: Call) -> None:
     """Whose token is this?"""
-    review = await authentication.token_review(call.core.authenticator, await call.read_object())
+    review = await authentication.token_review(call.core.authenticator, await _question(call))
     await call.reply_review(review)
 
 
 async def self_subject_review(call: Call) -> None:
     """Who am I?"""
-    await call.reply_review(authentication.self_subject_review(call.user, await call.read_object()))
+    await call.reply_review(authentication.self_subject_review(call.user, await _question(call)))
 
 
 async def subject_access_review(call: Call) -> None:
     """May they?"""
-    review = await call.read_object()
+    review = await _question(call)
     await call.reply_review(await _settled(call, authorization.subject_access_review, review))
 
 
 async def local_subject_access_review(call: Call) -> None:
     """May they, in this namespace?"""
-    review = await call.read_object()
+    review = await _question(call)
     answer = await _settled(call, authorization.local_subject_access_review, review, call.namespace)
     await call.reply_review(answer)
 
 
 async def self_subject_access_review(call: Call) -> None:
     """May I?"""
-    review = await call.read_object()
+    review = await _question(call)
     await call.reply_review(await _settled(call, authorization.self_subject_access_review, call.user, review))
 
 
 async def self_subject_rules_review(call: Call) -> None:
     """What may I, in this namespace?"""
-    review = await call.read_object()
+    review = await _question(call)
     await call.reply_review(authorization.self_subject_rules_review(call.core.authorizer, call.user, review))
+
+
+async def _question(call: Call) -> Obj:
+    """The review as it was asked; upstream records whose words these are, as for any object."""
+    review = await call.read_object()
+    schema = call.core.scheme.schema(call.resource.api_version, call.resource.kind)
+    assert schema is not None  # or the review could not be read
+    managedfields.track_create(review, schema, call.manager(), has_status=True)
+    return review
 
 
 async def _settled(call: Call, review: Callable[..., Obj], *args: Any) -> Obj:

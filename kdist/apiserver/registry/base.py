@@ -2,7 +2,8 @@
 
 A request handler decodes the object, calls the strategy's steps in the order below and stores the result:
 
-- create: ``default``, (admission, ``default`` again), ``drop_disabled``, ``prepare_create``, ``validate``
+- create: ``default``, (admission, ``default`` again), ``drop_disabled``, ``prepare_create``, ``validate``,
+  ``finish_create``
 - update: ``default``, (admission), ``drop_disabled``, ``prepare_update``, ``validate_update``, which covers
   ``validate``
 - subresource update: ``prepare_subresource_update``, ``validate_subresource_update``
@@ -51,6 +52,8 @@ class Strategy:
     allow_unconditional_update: ClassVar[bool] = True
     #: Deletion leaves the dependents, as orphans, unless the request says otherwise.
     orphans_by_default: ClassVar[bool] = False
+    #: What to warn of when a deletion does not say what becomes of the dependents.
+    careless_deletion: ClassVar[str] = ""
     #: Whether metadata.generation counts changes of everything but metadata and status.
     tracks_generation: bool = False
     #: Whether a deletion may leave the object to the garbage collector, by the finalizers of its policies.
@@ -106,6 +109,9 @@ class Strategy:
         if self.tracks_generation and self.first_generation:
             obj.setdefault("metadata", {})["generation"] = self.first_generation
 
+    def finish_create(self, obj: Obj) -> None:
+        """Fill in what upstream would when it reads a new object back; it was judged before."""
+
     def prepare_update(self, new: Obj, old: Obj) -> None:
         """Keep what an update of the main resource cannot change, and count the generation."""
         if "status" in self.resource.subresources:
@@ -114,13 +120,16 @@ class Strategy:
 
     def validate(self, obj: Obj) -> list[Cause]:
         """Everything wrong with a new, defaulted object (its types are checked before)."""
-        metadata = validate_metadata(
+        return [*self.validate_metadata(obj, self.name_rule), *self.check_content(obj)]
+
+    def validate_metadata(self, obj: Obj, name_rule: names.Rule) -> list[Cause]:
+        """What is wrong with the metadata of a new object whose name follows ``name_rule``."""
+        return validate_metadata(
             obj.get("metadata") or {},
             namespaced=self.resource.namespaced,
-            name_rule=self.name_rule,
+            name_rule=name_rule,
             known_finalizers=self.known_finalizers,
         )
-        return [*metadata, *self.check_content(obj)]
 
     def check_content(self, obj: Obj) -> list[Cause]:
         """What is wrong with a new object besides its metadata."""

@@ -10,8 +10,8 @@ from kdist.api.errors import Cause
 from kdist.api.meta import Obj
 from kdist.apiserver.registry import cronschedules, jobs, podgates, podspec, podwarnings
 from kdist.apiserver.registry.base import Strategy
+from kdist.apiserver.registry.counts import not_negative
 from kdist.apiserver.registry.podspec import fill
-from kdist.apiserver.registry.workloads import not_negative
 from kdist.apiserver.validation import causes
 
 _UID_LABELS = ("batch.kubernetes.io/controller-uid", "controller-uid")
@@ -45,6 +45,10 @@ class JobStrategy(Strategy):
 
     tracks_generation = True
     orphans_by_default: ClassVar[bool] = True
+    careless_deletion = (
+        "child pods are preserved by default when jobs are deleted; set propagationPolicy=Background to remove "
+        "them or set propagationPolicy=Orphan to suppress this warning"
+    )
 
     def default(self, obj: Obj) -> None:
         """Run once, retry six times."""
@@ -70,6 +74,11 @@ class JobStrategy(Strategy):
         if inherited:  # the Job's own labels are those of its pods: all of them
             metadata["labels"] = dict(labels)
 
+    def finish_create(self, obj: Obj) -> None:
+        """A Job without labels has those of its pods: now the server's, too."""
+        if not obj["metadata"].get("labels"):
+            obj["metadata"]["labels"] = dict(_template_labels(obj["spec"]))
+
     def check(self, obj: Obj) -> list[Cause]:
         """Numbers, completion mode, template."""
         spec = obj.get("spec") or {}
@@ -83,11 +92,12 @@ class JobStrategy(Strategy):
         return found + list(jobs.check_indexed_name(obj))
 
     def validate_update(self, new: Obj, old: Obj) -> list[Cause]:
-        """The server's selector stays the server's."""
+        """The server's selector stays the server's; Jobs from before the prefixed labels go without them."""
         found = super().validate_update(new, old)
-        if new["metadata"].get("uid") != old["metadata"].get("uid"):
-            found += jobs.check_generated(new, _UID_LABELS, _NAME_LABELS)
-        return found
+        had = _template_labels(old["spec"])
+        first = 0 if _UID_LABELS[0] in had and _NAME_LABELS[0] in had else 1
+        found += jobs.check_generated(new, _UID_LABELS[first:], _NAME_LABELS[first:])
+        return found + list(jobs.check_indexed_name(new))
 
     def validate_status_update(self, new: Obj, old: Obj) -> list[Cause]:
         """Indexes only where there are any."""
@@ -104,9 +114,10 @@ class JobStrategy(Strategy):
         found: list[Cause] = []
         for field in _FIXED:
             have, had = spec.get(field), before.get(field)
-            if field == "template" and before.get("suspend") and have and had:
+            if field == "template" and _steerable(old) and have and had:
                 have, had = _without_directives(have), _without_directives(had)
             if field == "completions" and spec.get("completionMode") == "Indexed":
+                found += _completions_in_tandem(spec, before)
                 continue
             found += causes.immutable(f"spec.{field}", have, had)
         return found
@@ -121,11 +132,28 @@ class JobStrategy(Strategy):
         return f'field label "{label}" not supported for Job'
 
 
+def _completions_in_tandem(spec: Obj, before: Obj) -> list[Cause]:
+    """The completions of an indexed Job change only to what runs at a time."""
+    wanted = spec.get("completions")
+    if wanted in (None, before.get("completions"), spec.get("parallelism")):
+        return []
+    told = "can only be modified in tandem with spec.parallelism"
+    return [causes.invalid("spec.completions", wanted, told)]
+
+
+def _steerable(job: Obj) -> bool:
+    """Whether the Job waits for a start it never had: where its pods go may change."""
+    return bool((job.get("spec") or {}).get("suspend")) and not (job.get("status") or {}).get("startTime")
+
+
 def _without_directives(template: Obj) -> Obj:
     """The template without what may be steered while the Job is suspended."""
-    steered = ("nodeSelector", "affinity", "tolerations", "schedulingGates")
+    steered = ("nodeSelector", "tolerations", "schedulingGates")
     copy = deepcopy(template)
     copy["spec"] = {k: v for k, v in (copy.get("spec") or {}).items() if k not in steered}
+    affinity = copy["spec"].pop("affinity", None) or {}
+    if others := {k: v for k, v in affinity.items() if k != "nodeAffinity"}:
+        copy["spec"]["affinity"] = others
     metadata = {
         k: v for k, v in (copy.pop("metadata", None) or {}).items() if k not in ("labels", "annotations")
     }
@@ -176,6 +204,11 @@ class CronJobStrategy(Strategy):
         told = [] if old else podwarnings.of_name(meta.name(obj), podwarnings.POD_NAMES)
         template = meta.get(obj, "spec.jobTemplate.spec.template", {})
         return told + podwarnings.of_template(template, "spec.jobTemplate.spec.template")
+
+
+def _template_labels(job: Obj) -> dict[str, str]:
+    """The labels of the pods that a JobSpec makes."""
+    return ((job.get("template") or {}).get("metadata") or {}).get("labels") or {}
 
 
 def _pod_spec(job: Obj) -> Obj:

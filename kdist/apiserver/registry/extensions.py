@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from typing import Any
 
 from kdist.api import meta
@@ -78,6 +79,7 @@ class CustomResourceDefinitionStrategy(Strategy):
 
     tracks_generation = True
     deletion_finalizers = ("customresourcecleanup.apiextensions.k8s.io",)
+    known_finalizers = False
     status_keeps = USERS_METADATA
 
     def missing(self, obj: Obj) -> list[Cause]:
@@ -93,6 +95,8 @@ class CustomResourceDefinitionStrategy(Strategy):
         if kind:
             fill(crd_names, singular=kind.lower(), listKind=f"{kind}List")
         fill(spec, conversion={"strategy": "None"})
+        if (service := meta.get(spec, "conversion.webhook.clientConfig.service")) is not None:
+            fill(service, port=443)
 
     def prepare_create(self, obj: Obj) -> None:
         """Nothing is accepted yet; the storage version is known."""
@@ -123,11 +127,14 @@ class CustomResourceDefinitionStrategy(Strategy):
         from kdist.apiserver.crd import approval
 
         spec = obj.get("spec") or {}
-        found: list[Cause] = []
-        if meta.name(obj) != f"{meta.get(spec, 'names.plural', '')}.{spec.get('group', '')}":
-            told = 'must be spec.names.plural+"."+spec.group'
-            found.append(causes.invalid("metadata.name", meta.name(obj), told))
-        return [*found, *super().validate(obj), *approval.check(obj, None)]
+        wanted = f"{meta.get(spec, 'names.plural', '')}.{spec.get('group', '')}"
+
+        def rule(name: str) -> list[str]:
+            told = [] if name == wanted else ['must be spec.names.plural+"."+spec.group']
+            return [*names.dns_subdomain(name), *told]
+
+        found = [*self.validate_metadata(obj, rule), *self.check_content(obj)]
+        return found + approval.check(obj, None)
 
     def validate_update(self, new: Obj, old: Obj) -> list[Cause]:
         """What is being deleted and only loses its finalizers is not judged any more: it could never go."""
@@ -165,33 +172,29 @@ class APIServiceStrategy(Strategy):
     """APIServices: a group and version served by this server or another one."""
 
     allow_unconditional_update = False
-    name_rule = staticmethod(names.path_segment)
+    known_finalizers = False
     status_keeps = USERS_METADATA
 
     def default(self, obj: Obj) -> None:
         """HTTPS."""
-        if service := meta.get(obj, "spec.service"):
+        if (service := meta.get(obj, "spec.service")) is not None:
             fill(service, port=443)
 
     def prepare_create(self, obj: Obj) -> None:
         """What the server serves itself is available at once."""
         super().prepare_create(obj)
         obj["status"] = {}
-        if not meta.get(obj, "spec.service"):
+        if meta.get(obj, "spec.service") is None:
             local: dict[str, Any] = {"type": "Available", "status": "True", "reason": "Local"}
             local["message"] = "Local APIServices are always available"
             local["lastTransitionTime"] = meta.now()
             obj["status"]["conditions"] = [local]
 
     def check(self, obj: Obj) -> list[Cause]:
-        """The name is VERSION.GROUP; priorities are positive; a Service is named whole."""
+        """Priorities are positive; a Service is named whole."""
         spec = obj.get("spec") or {}
         group, version = spec.get("group") or "", spec.get("version") or ""
         found: list[Cause] = []
-        wanted = f"{version}.{group}"
-        if meta.name(obj) != wanted:
-            told = f'must be `spec.version+"."+spec.group`: {causes.shown(wanted)}'
-            found.append(causes.invalid("metadata.name", meta.name(obj), told))
         if not group and version != "v1":
             told = "only v1 may have an empty group and it better be legacy kube"
             found.append(causes.required("spec.group", told))
@@ -205,19 +208,27 @@ class APIServiceStrategy(Strategy):
                 found.append(causes.invalid(f"spec.{field}", value, told))
         return found + _check_service(spec)
 
-    def check_update(self, new: Obj, old: Obj) -> list[Cause]:
-        """Nothing is for life."""
-        return []
+    def validate(self, obj: Obj) -> list[Cause]:
+        """As :meth:`check`; the name is VERSION.GROUP."""
+        spec = obj.get("spec") or {}
+        wanted = f"{spec.get('version') or ''}.{spec.get('group') or ''}"
+
+        def rule(name: str) -> list[str]:
+            told = f'must be `spec.version+"."+spec.group`: {causes.shown(wanted)}'
+            return names.path_segment(name) or ([] if name == wanted else [told])
+
+        return [*self.validate_metadata(obj, rule), *self.check_content(obj)]
 
 
 def _check_service(spec: Obj) -> list[Cause]:
     """Trust is of the Service's server; without a Service there is none."""
     service, insecure = spec.get("service"), bool(spec.get("insecureSkipTLSVerify"))
     found: list[Cause] = []
-    if not service:
-        if spec.get("caBundle"):
+    if service is None:
+        if bundle := spec.get("caBundle"):
             told = "local APIServices may not have a caBundle"
-            found.append(causes.invalid("spec.caBundle", f"{len(spec['caBundle'])} bytes", told))
+            size = len(base64.b64decode(bundle))
+            found.append(causes.invalid("spec.caBundle", f"{size} bytes", told))
         if insecure:
             told = "local APIServices may not have insecureSkipTLSVerify"
             found.append(causes.invalid("spec.insecureSkipTLSVerify", True, told))

@@ -8,11 +8,14 @@ from collections.abc import Iterator
 from kdist.api import meta
 from kdist.api.errors import Cause
 from kdist.api.meta import Obj
+from kdist.apiserver.flowcontrol.defaults import EXEMPT, MANDATORY_LEVELS, MANDATORY_SCHEMAS
 from kdist.apiserver.validation import causes, names
 from kdist.apiserver.validation.fields import ruled, word
 
 MAX_QUEUES = 10_000_000
 HASH_BITS = 60  # of a flow's hash that dealing a hand may use up
+_FIXED_SCHEMAS = {meta.name(fixed): fixed["spec"] for fixed in MANDATORY_SCHEMAS}
+_FIXED_LEVELS = {meta.name(fixed): fixed["spec"] for fixed in MANDATORY_LEVELS}
 _TYPES, _RESPONSES = ("Exempt", "Limited"), ("Queue", "Reject")
 _METHODS = ("ByNamespace", "ByUser")
 _SUBJECTS = {"Group": "group", "ServiceAccount": "serviceAccount", "User": "user"}
@@ -44,6 +47,9 @@ def schema_causes(obj: Obj) -> Iterator[Cause]:
     )
     for number, rule in enumerate(spec.get("rules") or ()):
         yield from _rule_causes(rule, f"spec.rules[{number}]")
+    if spec != _FIXED_SCHEMAS.get(meta.name(obj), spec):
+        told = f"spec of '{meta.name(obj)}' must equal the fixed value"
+        yield causes.invalid("spec", spec, told)
 
 
 def _rule_causes(rule: Obj, at: str) -> Iterator[Cause]:
@@ -163,6 +169,16 @@ def level_causes(obj: Obj) -> Iterator[Cause]:
         else:
             yield from _share_causes(limited, "spec.limited")
             yield from _response_causes(limited.get("limitResponse") or {}, "spec.limited.limitResponse")
+    if (fixed := _FIXED_LEVELS.get(meta.name(obj))) is not None:
+        yield from _fixed_causes(meta.name(obj), spec, fixed)
+
+
+def _fixed_causes(name: str, spec: Obj, fixed: Obj) -> Iterator[Cause]:
+    """What is mandatory does not change, but for the shares of those who are exempt."""
+    free = {"exempt"} if name == EXEMPT else set()
+    if {k: v for k, v in spec.items() if k not in free} != {k: v for k, v in fixed.items() if k not in free}:
+        but = " except the 'spec.exempt' field" if free else ""
+        yield causes.invalid("spec", spec, f"spec of '{name}'{but} must equal the fixed value")
 
 
 def _share_causes(shares: Obj, at: str) -> Iterator[Cause]:

@@ -62,7 +62,6 @@ _POD_SPEC = {
     "InPlacePodVerticalScaling": "C.resizePolicy",
     "SidecarContainers": "initContainers[*].restartPolicy",
     "RecursiveReadOnlyMounts": "C.volumeMounts[*].recursiveReadOnly",
-    "ImageVolume": "volumes[*].image",
     "ContainerStopSignals": "C.lifecycle.stopSignal",
 }
 _JOB_SPEC = {
@@ -89,6 +88,7 @@ _OWN: dict[tuple[str, str], dict[str, str]] = {
         "MaxUnavailableStatefulSet": "spec.updateStrategy.rollingUpdate.maxUnavailable"
     },
     ("autoscaling", "horizontalpodautoscalers"): {"HPAConfigurableTolerance": _SCALING},
+    ("coordination.k8s.io", "leases"): {"CoordinatedLeaderElection": "spec.strategy spec.preferredHolder"},
     ("discovery.k8s.io", "endpointslices"): {"PreferSameTrafficDistribution": "endpoints[*].hints.forNodes"},
     ("storage.k8s.io", "csidrivers"): {
         "MutableCSINodeAllocatableCount": "spec.nodeAllocatableUpdatePeriodSeconds"
@@ -147,13 +147,18 @@ class GatedFields:
         for gate, every in paths.items():
             for path in every:
                 _grow(self._tree, _steps(path), gate)
+        spec = _POD_SPEC_AT.get((group, plural))
+        #: Where the pod spec is whose volumes may not come from images.
+        self._imageless = spec.split(".") if spec and not features("ImageVolume") else None
 
     def __bool__(self) -> bool:
-        return bool(self._tree)
+        return bool(self._tree) or self._imageless is not None
 
     def drop(self, new: Obj, old: Obj | None) -> None:
         """Take the fields out of ``new``, in place, that ``old`` does not use."""
         self._walk(new, self._tree, old)
+        if self._imageless is not None:
+            _drop_images(_below(new, self._imageless), _below(old or {}, self._imageless))
 
     def _walk(self, value: Obj, tree: _Tree, old: Obj | None) -> None:
         for key, below in tree.items():
@@ -184,6 +189,28 @@ class GatedFields:
     @staticmethod
     def _uses(old: Any, steps: tuple[str, ...], reduce: Reduce) -> bool:
         return any(reduce(value) != value for value in _values(old, steps))
+
+
+def _drop_images(spec: Obj, old: Obj) -> None:
+    """Take out, in place, volumes from images and their mounts: a volume without a source would be another one."""
+    dropped = _image_volumes(spec)
+    if not dropped or _image_volumes(old):
+        return
+    spec["volumes"] = [v for v in spec["volumes"] if v.get("name") not in dropped]
+    for kind in _CONTAINERS:
+        for container in spec.get(kind) or ():
+            if mounts := container.get("volumeMounts"):
+                container["volumeMounts"] = [m for m in mounts if m.get("name") not in dropped]
+
+
+def _image_volumes(spec: Obj) -> set[str]:
+    return {v.get("name") or "" for v in spec.get("volumes") or () if v.get("image") is not None}
+
+
+def _below(obj: Obj, steps: list[str]) -> Obj:
+    for step in steps:
+        obj = obj.get(step) or {}
+    return obj
 
 
 def _steps(path: str) -> tuple[str, ...]:

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from kdist.api import selectors
 from kdist.api.errors import Cause
 from kdist.api.meta import Obj
+from kdist.apiserver.registry.counts import not_negative
 from kdist.apiserver.registry.labelselectors import check_label_selector
-from kdist.apiserver.registry.pods import check_template
-from kdist.apiserver.registry.workloads import not_negative
+from kdist.apiserver.registry.podtemplates import check_template
 from kdist.apiserver.validation import causes, names
 from kdist.apiserver.validation.enums import one_of
 
@@ -229,8 +229,9 @@ def check_selector(spec: Obj) -> Iterator[Cause]:
     selector = spec.get("selector")
     if selector is None:
         yield causes.required("spec.selector")
-    else:
-        yield from check_label_selector(selector, "spec.selector")
+    elif wrong := check_label_selector(selector, "spec.selector"):
+        yield from wrong
+        return
     labels = ((spec.get("template") or {}).get("metadata") or {}).get("labels")
     if not selectors.from_label_selector(selector).matches(labels):
         told = "`selector` does not match template `labels`"
@@ -238,20 +239,23 @@ def check_selector(spec: Obj) -> Iterator[Cause]:
 
 
 def check_generated(obj: Obj, uid_labels: tuple[str, ...], name_labels: tuple[str, ...]) -> Iterator[Cause]:
-    """A selector that is not the user's is exactly what the server makes."""
+    """A selector that is not the user's selects what the server makes."""
     spec, metadata = obj.get("spec") or {}, obj.get("metadata") or {}
-    if spec.get("manualSelector"):
+    selector = spec.get("selector")
+    if spec.get("manualSelector") or selector is None:
         return
+    expected = dict.fromkeys(uid_labels, metadata.get("uid") or "")
+    expected |= dict.fromkeys(name_labels, metadata.get("name") or "")
     labels = ((spec.get("template") or {}).get("metadata") or {}).get("labels") or {}
     where = "spec.template.metadata.labels"
-    for keys, wanted in ((uid_labels, metadata.get("uid") or ""), (name_labels, metadata.get("name") or "")):
-        for key in keys:
-            if key not in labels:
-                yield causes.required(f"{where}[{key}]", f"must be '{wanted}'")
-            elif labels[key] != wanted:
-                yield causes.invalid(f"{where}[{key}]", labels, f"must be '{wanted}'")
-    if spec.get("selector") != {"matchLabels": {uid_labels[0]: metadata.get("uid")}}:
-        yield causes.invalid("spec.selector", spec.get("selector"), "`selector` not auto-generated")
+    for key, wanted in expected.items():
+        if key not in labels:
+            yield causes.required(f"{where}[{key}]", f"must be '{wanted}'")
+        elif labels[key] != wanted:
+            yield causes.invalid(f"{where}[{key}]", labels, f"must be '{wanted}'")
+    readable = not check_label_selector(selector, "spec.selector")
+    if readable and not selectors.from_label_selector(selector).matches(expected):
+        yield causes.invalid("spec.selector", selector, "`selector` not auto-generated")
 
 
 def check_indexed_name(obj: Obj) -> Iterator[Cause]:

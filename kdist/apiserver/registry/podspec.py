@@ -27,8 +27,6 @@ def default_spec(spec: Obj) -> None:
         terminationGracePeriodSeconds=30,
         schedulerName="default-scheduler",
     )
-    if spec["terminationGracePeriodSeconds"] < 0:
-        spec["terminationGracePeriodSeconds"] = 1
     spec.setdefault("securityContext", {})
     # The old and the new name of the same field always agree.
     account = spec.get("serviceAccountName") or spec.get("serviceAccount")
@@ -42,8 +40,10 @@ def default_spec(spec: Obj) -> None:
 
 
 def default_pod(spec: Obj) -> None:
-    """Defaults that only pods have: service links, requests from limits, host ports."""
+    """Defaults that only pods have: service links, requests from limits, host ports, no grace below zero."""
     default_spec(spec)
+    if spec["terminationGracePeriodSeconds"] < 0:
+        spec["terminationGracePeriodSeconds"] = 1
     spec.setdefault("enableServiceLinks", True)
     for field in ("initContainers", "containers"):
         for container in spec.get(field) or ():
@@ -100,7 +100,7 @@ def default_container(container: Obj) -> None:
 
 def _pull_policy(image: str) -> str:
     """Always for what moves: no tag, or ``latest``; a digest never moves."""
-    if "@" in image or (image and not _REFERENCE.fullmatch(image)):
+    if "@" in image or not _REFERENCE.fullmatch(image):
         return "IfNotPresent"
     tag = image.rpartition("/")[2].partition(":")[2]
     return "Always" if tag in ("", "latest") else "IfNotPresent"
@@ -147,6 +147,8 @@ def default_volume(volume: Obj) -> None:
     default_disk(volume)
     if template := (volume.get("ephemeral") or {}).get("volumeClaimTemplate"):
         fill(template.setdefault("spec", {}), volumeMode="Filesystem")
+        # upstream writes it here, and has it owned
+        template.setdefault("metadata", {}).setdefault("creationTimestamp", None)
 
 
 def default_disk(volume: Obj) -> None:

@@ -1,13 +1,17 @@
-"""The status of pods: fields that say the same twice, and what may not be written."""
+"""The status of pods: fields that say the same twice, what may not be written, what goes with its feature."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 from kdist.api.errors import Cause
+from kdist.api.features import Features
 from kdist.api.meta import Obj
 from kdist.apiserver.registry.podcheck import ip_address
 from kdist.apiserver.validation import causes, names
+
+_LISTS = ("containerStatuses", "initContainerStatuses", "ephemeralContainerStatuses")
+_CONTAINERS = ("containers", "initContainers", "ephemeralContainers")
 
 
 def agree(status: Obj) -> None:
@@ -18,6 +22,28 @@ def agree(status: Obj) -> None:
         status["podIPs"] = [{"ip": single}]
     elif several and not single:
         status["podIP"] = first
+
+
+def drop_disabled(status: Obj, spec: Obj, features: Features) -> None:
+    """Take out, in place, what agents with other features wrote and ``spec`` does not ask for.
+
+    A write of the pod itself does this, as upstream's; a write of the status keeps it.
+    """
+    fields = ["allocatedResources", "allocatedResourcesStatus"]  # of features that no level switches on
+    if not features("InPlacePodVerticalScaling") and not _any(spec, "resizePolicy"):
+        fields.append("resources")
+        status.pop("resize", None)
+    policy = (spec.get("securityContext") or {}).get("supplementalGroupsPolicy")
+    if not features("SupplementalGroupsPolicy") and not policy:
+        fields.append("user")
+    for name in _LISTS:
+        for container in status.get(name) or ():
+            for field in fields:
+                container.pop(field, None)
+
+
+def _any(spec: Obj, field: str) -> bool:
+    return any(container.get(field) for kind in _CONTAINERS for container in spec.get(kind) or ())
 
 
 def check(status: Obj, field: str) -> Iterator[Cause]:

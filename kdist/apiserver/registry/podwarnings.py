@@ -116,6 +116,10 @@ def _of_spec(spec: Obj, field: str) -> Iterator[str]:
     for kind in ("initContainers", "containers"):
         for at, container in enumerate(spec.get(kind) or ()):
             yield from _of_container(container, f"{field}.{kind}[{at}]")
+    yield from _of_ports(spec, field)
+    if (spec.get("terminationGracePeriodSeconds") or 0) < 0:
+        told = "must be >= 0; negative values are invalid and will be treated as 1"
+        yield f"{field}.terminationGracePeriodSeconds: {told}"
     yield from _of_affinity(spec.get("affinity") or {}, f"{field}.affinity")
     for at, constraint in enumerate(spec.get("topologySpreadConstraints") or ()):
         if constraint.get("labelSelector") is None:
@@ -156,6 +160,33 @@ def _of_container(container: Obj, field: str) -> Iterator[str]:
                 f"Protocol:{port.get('protocol', '')} HostIP:{port['hostIP']}}}"
             )
             yield f"{field}.ports[{at}]: hostIP set without hostPort: {shown}"
+
+
+def _of_ports(spec: Obj, field: str) -> Iterator[str]:
+    """Ports that several containers, or one of them twice, say they listen on."""
+    seen: dict[tuple[int, str], list[tuple[str, Obj]]] = {}
+    for kind in ("initContainers", "containers"):
+        for at, container in enumerate(spec.get(kind) or ()):
+            for number, port in enumerate(container.get("ports") or ()):
+                where = f"{field}.{kind}[{at}].ports[{number}]"
+                same = seen.setdefault((port.get("containerPort") or 0, port.get("protocol") or ""), [])
+                for other_where, other in same:
+                    if told := _clash(port, other):
+                        yield f"{where}: {told} port definition with {other_where}"
+                same.append((where, port))
+
+
+def _clash(port: Obj, other: Obj) -> str:
+    """What two definitions of one container port are to each other, if anything."""
+    host, address = port.get("hostPort") or 0, port.get("hostIP") or ""
+    other_host, other_address = other.get("hostPort") or 0, other.get("hostIP") or ""
+    if (host, address) == (other_host, other_address):
+        return "duplicate"
+    if not host or not other_host:
+        return "overlapping"
+    if host == other_host and (not address or not other_address):
+        return "dangerously ambiguous"
+    return ""
 
 
 def _of_variables(variables: list[Obj], field: str) -> Iterator[str]:

@@ -8,9 +8,9 @@ from kdist.api.errors import Cause
 from kdist.api.meta import Obj
 from kdist.apiserver.registry import flowcontrol
 from kdist.apiserver.registry.base import USERS_METADATA, Strategy
+from kdist.apiserver.registry.counts import check_int_or_percent
 from kdist.apiserver.registry.labelselectors import check_label_selector
 from kdist.apiserver.registry.podspec import fill
-from kdist.apiserver.registry.workloads import check_int_or_percent
 from kdist.apiserver.validation import causes, names
 from kdist.apiserver.validation.conditions import check_conditions
 from kdist.apiserver.validation.fields import not_negative, word

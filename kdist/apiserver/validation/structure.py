@@ -23,6 +23,7 @@ _Path = tuple[Any, str | int] | None
 _RANGES = {"int32": 2**31, "int64": 2**63}
 _SECONDS = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
 _MICROS = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z")
+_FRACTION = re.compile(r"T\d\d:\d\d:\d\d\.\d{6}(?!\d)")
 # What a field is written as that the client left out.
 _EMPTY = {"string": "", "quantity": "0", "integer": 0, "int-or-string": 0, "number": 0, "boolean": False}
 
@@ -101,7 +102,7 @@ def _is_left_out(item: Any, field: str, child: Schema, parent: Schema) -> bool:
     """Whether an empty value is as good as none, and written as none."""
     if type(item) in (bool, int, float):
         return field in parent.drops
-    return child.kind not in ("object", "any") and field not in parent.keeps
+    return child.kind not in ("object", "any", "int-or-string") and field not in parent.keeps
 
 
 def _emit(value: dict[str, Any], schema: Schema) -> None:
@@ -213,6 +214,8 @@ def _time(value: Any, schema: Schema, path: _Path, walk: _Walk) -> Any:
     if (_MICROS if micro else _SECONDS).fullmatch(value):
         return value
     try:
+        if micro and not _FRACTION.search(value):
+            raise ValueError("no six digits of a fraction")
         moment = meta.parse_time(value).astimezone(UTC)
     except ValueError as error:
         layout = "2006-01-02T15:04:05.000000Z07:00" if micro else "2006-01-02T15:04:05Z07:00"

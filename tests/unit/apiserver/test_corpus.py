@@ -18,7 +18,13 @@ from tests.corpus.transport import Answer, Call, decoded
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-_ADMIN = User("admin", groups=("system:masters", "system:authenticated"))
+# Whose certificate the answers were recorded with.
+_CREDENTIAL = "X509SHA256=c8e5593c8e3d5162fb5d572bf3d80b3f18d3576722ba813570e2673bdd644de3"
+_ADMIN = User(
+    "admin",
+    groups=("system:masters", "system:authenticated"),
+    extra={"authentication.kubernetes.io/credential-id": (_CREDENTIAL,)},
+)
 _CASES = all_cases()
 
 

@@ -263,3 +263,51 @@ def test_empty_group_of_a_role_reference_is_rbacs(scheme: Scheme, group: Obj) ->
     made = _created(scheme, binding)
     assert made["roleRef"]["apiGroup"] == made["subjects"][0]["apiGroup"] == "rbac.authorization.k8s.io"
     assert _strategy(scheme, binding["apiVersion"], "RoleBinding").check(made) == []
+
+
+def _job(**spec: Any) -> Obj:
+    template = {"spec": {"restartPolicy": "Never", "containers": [{"name": "a", "image": "x:1"}]}}
+    made = {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "j", "uid": "u"}}
+    return {**made, "spec": {"template": template, **spec}}
+
+
+def _changed_job(scheme: Scheme, old: Obj, **spec: Any) -> list[str]:
+    new = deepcopy(old)
+    new["spec"] |= spec
+    return [cause.field for cause in _strategy(scheme, "batch/v1", "Job").validate_update(new, old)]
+
+
+def test_an_indexed_job_completes_as_many_as_run_at_a_time(scheme: Scheme) -> None:
+    old = _created(scheme, _job(completionMode="Indexed", completions=2, parallelism=2))
+    assert _changed_job(scheme, old, completions=3) == ["spec.completions"]
+    assert _changed_job(scheme, old, completions=3, parallelism=3) == []
+
+
+def test_a_job_that_never_started_may_go_elsewhere_but_not_with_others(scheme: Scheme) -> None:
+    old = _created(scheme, _job(suspend=True))
+    elsewhere, together = deepcopy(old["spec"]["template"]), deepcopy(old["spec"]["template"])
+    elsewhere["spec"]["affinity"] = {"nodeAffinity": {}}
+    together["spec"]["affinity"] = {"podAffinity": {}}
+    assert _changed_job(scheme, old, template=elsewhere) == []
+    assert _changed_job(scheme, old, template=together) == ["spec.template"]
+    old["status"] = {"startTime": "2026-01-01T00:00:00Z"}
+    assert _changed_job(scheme, old, template=elsewhere) == ["spec.template"]
+
+
+@pytest.mark.parametrize("kind", ["Deployment", "ReplicaSet", "StatefulSet", "DaemonSet"])
+def test_pods_that_are_kept_have_no_deadline(scheme: Scheme, kind: str) -> None:
+    obj = _created(scheme, _workload(kind))
+    obj["spec"]["template"]["spec"]["activeDeadlineSeconds"] = 5
+    told = [cause.field for cause in _strategy(scheme, "apps/v1", kind).validate(obj)]
+    assert told == ["spec.template.spec.activeDeadlineSeconds"]
+
+
+def test_ports_that_clash_are_warned_of(scheme: Scheme) -> None:
+    ports = [{"containerPort": 80}, {"containerPort": 80, "hostPort": 8080}, {"containerPort": 80}]
+    pod = _created(scheme, _pod(containers=[{"name": "a", "image": "x:1", "ports": ports}]))
+    where = "spec.containers[0].ports"
+    assert _strategy(scheme, "v1", "Pod").warnings(pod) == [
+        f"{where}[1]: overlapping port definition with {where}[0]",
+        f"{where}[2]: duplicate port definition with {where}[0]",
+        f"{where}[2]: overlapping port definition with {where}[1]",
+    ]

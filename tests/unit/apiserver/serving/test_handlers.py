@@ -44,6 +44,11 @@ async def test_a_second_object_of_a_name_is_refused(api: Api) -> None:
     assert (answer.status, answer.json["reason"]) == (409, "AlreadyExists")
 
 
+async def test_a_dry_run_of_what_is_there_is_refused(api: Api) -> None:
+    await api.make(CMS, cm("a"))
+    assert (await api("POST", f"{CMS}?dryRun=All", cm("a"))).status == 409
+
+
 async def test_a_dry_run_stores_nothing(api: Api) -> None:
     assert (await api("POST", f"{CMS}?dryRun=All", cm("a"))).status == 201
     assert (await api("GET", f"{CMS}/a")).status == 404
