@@ -24,6 +24,13 @@ NAME, SUBNET = "ecloss", "10.93.0.0/24"
 PLANES = {"cp1": "10.93.0.11", "cp2": "10.93.0.12", "cp3": "10.93.0.13"}
 HOSTS = {*PLANES, "w1"}
 FILL = 700_000  # bytes of an object that is to fill the database
+# What goes between members of etcd is dropped; clients are not.
+PARTED = """
+table inet parted {
+  chain in { type filter hook input priority -300; tcp dport 2380 drop; tcp sport 2380 drop; }
+  chain out { type filter hook output priority -300; tcp dport 2380 drop; tcp sport 2380 drop; }
+}
+"""
 
 
 def lab_up(inventory: Path) -> None:
@@ -134,6 +141,30 @@ def test_killed_etcds_and_crashed_hosts_lose_no_acknowledged_write(cluster: Clus
             subprocess.Popen(["kdist", "lab", "crash", "--name", NAME, host], cwd=ROOT).wait()
         for host in PLANES:
             cluster.lab("start", host)
+    whole(cluster)
+    checked(cluster, history)
+
+
+def leading(cluster: Cluster, among: set[str]) -> str | None:
+    rows = status(cluster)["rows"]
+    return next((row["name"] for row in rows if row["leader"] and row["name"] in among), None)
+
+
+def test_a_leader_without_its_peers_acknowledges_nothing_that_is_lost(cluster: Cluster) -> None:
+    """Clients still reach its API server; then the cable of another host is cut."""
+    first = leading(cluster, set(PLANES))
+    assert first
+    others = set(PLANES) - {first}
+    with writing(cluster, "parted", 60) as history:
+        time.sleep(5)
+        cluster.ssh(first, f"echo '{PARTED}' | nft -f -")
+        second = eventually(lambda: leading(cluster, others), 30, f"{first} does not lead any more")
+        time.sleep(5)
+        cluster.ssh(first, "nft delete table inet parted")
+        eventually(lambda: voters(cluster) == set(PLANES), 60, "they are three again")
+        cluster.lab("cut", second)
+        time.sleep(8)
+        cluster.lab("heal", second)
     whole(cluster)
     checked(cluster, history)
 
