@@ -13,6 +13,11 @@ RESOURCE_EXHAUSTED = 8
 OUT_OF_RANGE = 11
 INTERNAL = 13
 UNAVAILABLE = 14
+# etcd without a leader lets our own deadline pass, and tells of it as of something that it does not know.
+_ENDED = {
+    (UNKNOWN, "context deadline exceeded"): DEADLINE_EXCEEDED,
+    (UNKNOWN, "context canceled"): CANCELLED,
+}
 
 
 class RpcError(Exception):
@@ -33,4 +38,5 @@ class RpcError(Exception):
             return cls(UNAVAILABLE, "the answer ended without a status")
         if status is None or not status.isdecimal():
             return cls(UNKNOWN, f"no gRPC server: HTTP status {trailers.get(':status', 'unknown')}")
-        return cls(int(status), unquote(trailers.get("grpc-message", "")))
+        details = unquote(trailers.get("grpc-message", ""))
+        return cls(_ENDED.get((int(status), details), int(status)), details)

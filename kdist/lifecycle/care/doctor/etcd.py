@@ -54,7 +54,8 @@ def down(picture: Picture) -> Found:
 def quorum(picture: Picture) -> Found:
     """Whether members can decide anything at all."""
     planes = picture.control_planes
-    if not _asked(picture) or _members(picture) is not None:
+    # Members list each other without a quorum; that one leads is what they can only agree on with one.
+    if not _asked(picture) or any(_leader(etcd) for _, etcd in _asked(picture)):
         return
     running = [host.name for host, etcd in _asked(picture) if isinstance(etcd.get("status"), list)]
     need = len(planes) // 2 + 1
@@ -64,6 +65,12 @@ def quorum(picture: Picture) -> Found:
         f"{len(running)} of {len(planes)} members answer ({', '.join(running) or 'none'}); {need} are needed",
         _way_back([host.name for host, _ in _asked(picture)], [host.name for host in planes]),
     )
+
+
+def _leader(etcd: Mapping[str, Any]) -> int:
+    """The leader as one member knows it; 0 for none."""
+    status = etcd.get("status")
+    return int(status[0]["Status"].get("leader", 0)) if isinstance(status, list) and status else 0
 
 
 def _way_back(answering: Sequence[str], planes: Sequence[str]) -> str:

@@ -48,7 +48,7 @@ def facts(name: str = "cp1", **more: Any) -> dict[str, Any]:
         "dns": {"seconds": 0.001},
         "etcd": {
             "data": True,
-            "status": [{"Status": {"dbSize": 1 << 20}}],
+            "status": [{"Status": {"dbSize": 1 << 20, "leader": 1}}],
             "members": {"members": [{"ID": 1, "name": "cp1", "peerURLs": ["https://10.0.0.1:2380"]}]},
             "alarms": None,
             "fsync_p99": 0.004,
@@ -132,7 +132,8 @@ def test_no_api_is_told_beside_what_hosts_tell() -> None:
 
 UNIT = {"ActiveState": "failed", "SubState": "failed", "LoadState": "loaded", "log": "line\nno such file"}
 SLOW = facts()["etcd"] | {"fsync_p99": 0.064}
-ALONE = facts()["etcd"] | {"members": {"error": "context deadline exceeded"}}
+LARGE = facts()["etcd"] | {"status": [{"Status": {"dbSize": 1900 << 20, "leader": 1}}]}
+ALONE = facts()["etcd"] | {"status": [{"Status": {"dbSize": 1 << 20, "errors": ["etcdserver: no leader"]}}]}
 ALARM = facts()["etcd"] | {"alarms": {"alarms": [{"memberID": 10, "alarm": 1}]}}
 STRANGER = facts()["etcd"] | {
     "members": {"members": [{"ID": 255, "name": "old", "peerURLs": ["https://x:2380"]}]}
@@ -159,7 +160,7 @@ BROKEN = [*facts()["manifests"], {"path": "/etc/kubernetes/manifests/x.yaml", "e
         ("etcd-quorum", "1 of 1 members answer (cp1)", {"etcd": ALONE}),
         ("etcd-alarm", "quota", {"etcd": ALARM}),
         ("etcd-down", "refused", {"etcd": facts()["etcd"] | {"status": {"error": "refused"}}}),
-        ("etcd-size", "1900 of 2048 MiB", {"etcd": facts()["etcd"] | {"status": [{"Status": {"dbSize": 1900 << 20}}]}}),
+        ("etcd-size", "1900 of 2048 MiB", {"etcd": LARGE}),
         ("etcd-member", "", {"etcd": STRANGER}),
         ("etcd-snapshot", "25 hours old", {"snapshots": {"scheduled": True, "newest": "20261120T110000Z-r7"}}),
         ("etcd-snapshot", "there is none", {"snapshots": {"scheduled": True, "newest": None, "since": NOW - 90000}}),
