@@ -1,7 +1,8 @@
 """The cluster's own objects: applied as a role declares them, and waited for with reasons.
 
 Used on a control-plane host by the modules ``kdist_objects`` and ``kdist_ready``. Objects are applied server
-side under one field manager, so that fields others own stay theirs, and a second run changes nothing.
+side under one field manager, so that fields others own stay theirs, and a second run changes nothing. Workloads that
+run already are changed one after the other.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import yaml
 from kdist.api import kinds
 from kdist.api.errors import ApiError, NotFound
 from kdist.client.rest import Client, Unreachable
+from kdist.lifecycle.workloads import ROLLING, missing, until_whole
 
 FIELD_MANAGER = "kdist-lifecycle"
 _POLL_SECONDS = 0.3
@@ -60,7 +62,10 @@ class _Paths:
         return f"{base}{scope}/{resource['name']}/{meta['name']}"
 
 
-async def _apply_one(client: Client, path: str, obj: Obj, dry_run: bool, deadline: float) -> bool:
+async def _apply_one(
+    client: Client, path: str, obj: Obj, dry_run: bool, deadline: float
+) -> tuple[Obj | None, bool]:
+    """The object before, and whether it was created or changed."""
     before = await _present(client, path)
     while before is None and obj["kind"] == "Node":  # nodes are not ours to make: their agents register them
         if time.monotonic() > deadline:
@@ -71,7 +76,7 @@ async def _apply_one(client: Client, path: str, obj: Obj, dry_run: bool, deadlin
     after = await client.request(
         "PATCH", path, params=params, body=obj, content_type="application/apply-patch+yaml"
     )
-    return before is None or _content(before) != _content(after)
+    return before, before is None or _content(before) != _content(after)
 
 
 async def _present(client: Client, path: str) -> Obj | None:
@@ -105,11 +110,31 @@ async def apply_objects(kubeconfig: str, objects: Iterable[Obj], timeout: float,
         paths, changed = _Paths(client), []
         for obj in objects:
             try:
-                if await _apply_one(client, await paths.of(obj), obj, dry_run, deadline):
-                    changed.append(_where(obj))
+                before, differs = await _apply_one(client, await paths.of(obj), obj, dry_run, deadline)
             except ApiError as error:
                 raise Failed(f"{_where(obj)}: {error}") from error
+            if differs:
+                changed.append(_where(obj))
+            if differs and before and not dry_run:
+                await _rolled_out(client, before, timeout)
         return changed
+
+
+async def _rolled_out(client: Client, before: Obj, timeout: float) -> None:
+    """Wait for a workload that was whole before it was changed; the next may be changed then.
+
+    One that was not whole is not waited for: what mends it may be the next object.
+    """
+    kind = ROLLING.get(before["kind"])
+    if kind is None or missing(before) is not None:
+        return
+    meta = before["metadata"]
+    if (why := await until_whole(client, kind, meta["name"], meta["namespace"], timeout)) is not None:
+        reasons = [
+            f"{_where(before)}: {why}, {timeout:.0f} s after it was changed",
+            *await _pod_reasons(client),
+        ]
+        raise Failed("\n".join(reasons))
 
 
 async def _wait_for_server(client: Client, deadline: float) -> None:
@@ -141,30 +166,11 @@ async def _unready_nodes(client: Client, names: Iterable[str]) -> list[str]:
 
 async def _unavailable_workloads(client: Client) -> list[str]:
     reasons = []
-    for item in (await client.list(kinds.DEPLOYMENTS, "kube-system")).items:
-        wanted, status = item["spec"].get("replicas", 1), item.get("status", {})
-        stale = status.get("observedGeneration", 0) < item["metadata"].get("generation", 0)
-        if stale or status.get("availableReplicas", 0) < wanted or status.get("updatedReplicas", 0) < wanted:
-            reasons.append(
-                f"{_told('deployment', item)} {status.get('availableReplicas', 0)} of {wanted} available"
-            )
-    for item in (await client.list(kinds.DAEMON_SETS, "kube-system")).items:
-        status = item.get("status", {})
-        wanted = status.get("desiredNumberScheduled", 0)
-        stale = status.get("observedGeneration", 0) < item["metadata"].get("generation", 0)
-        if (
-            stale
-            or status.get("numberAvailable", 0) < wanted
-            or status.get("updatedNumberScheduled", 0) < wanted
-        ):
-            reasons.append(
-                f"{_told('daemonset', item)} {status.get('numberAvailable', 0)} of {wanted} available"
-            )
+    for kind in ROLLING.values():
+        for item in (await client.list(kind, "kube-system")).items:
+            if (why := missing(item)) is not None:
+                reasons.append(f"{_where(item)}: {why}")
     return reasons + (await _pod_reasons(client) if reasons else [])
-
-
-def _told(kind: str, obj: Obj) -> str:
-    return f"{kind} {obj['metadata']['namespace']}/{obj['metadata']['name']}:"
 
 
 async def _pod_reasons(client: Client) -> list[str]:

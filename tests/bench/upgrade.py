@@ -9,6 +9,7 @@ node ports in turn; nothing is repeated. API failures are put down to the contro
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 import time
 from pathlib import Path
@@ -43,6 +44,7 @@ def main() -> None:
         upgrading("apply", "--max-unavailable", given.max_unavailable, timeout=1800)
         took = time.monotonic() - began
         time.sleep(5)
+    (INVENTORY / ".kdist" / "load.json").write_text(json.dumps(seen))
     show(figures(upgrading.journal(), seen, lost_writes(cluster, seen), took))
     if not given.keep:
         run(["kdist", "lab", "down", "--name", NAME])

@@ -13,7 +13,7 @@ class Figures:
     """Times in seconds. ``gaps``: control plane to the last API failure after it left, from its first."""
 
     took: float
-    slowest: list[tuple[str, float]]
+    steps: list[tuple[str, float]]
     acknowledged: int
     reads: int
     lost: int
@@ -23,6 +23,8 @@ class Figures:
     service: int
     service_failures: list[tuple[float, str]]
     write_p99: float
+    # (began, ended, step)
+    spans: list[tuple[float, float, str]]
 
     def rows(self) -> Iterator[tuple[str, str, str]]:
         """What, goal, figure."""
@@ -39,11 +41,26 @@ class Figures:
     def remarks(self) -> Iterator[str]:
         """What lies behind the figures."""
         yield ""
-        yield "Longest steps: " + ", ".join(f"{name} {seconds:.0f} s" for name, seconds in self.slowest)
+        kinds = dict[str, float]()
+        for name, seconds in self.steps:
+            kinds[name.rpartition("/")[2]] = kinds.get(name.rpartition("/")[2], 0.0) + seconds
+        yield "Kinds of steps: " + ", ".join(f"{kind} {seconds:.0f} s" for kind, seconds in kinds.items())
+        yield "Steps: " + ", ".join(f"{name} {seconds:.1f}" for name, seconds in self.steps)
         for name, gap in self.gaps.items():
             yield f"{name}: API failures over {gap:.1f} s"
-        for _, text in [*self.outside[:5], *self.service_failures[:5]]:
-            yield f"failure: {text}"
+        for what, failures in (("API", self.outside), ("service", self.service_failures)):
+            for (step, text), times in self._grouped(failures).items():
+                yield f"{what}, {step}, {times[0]:.1f} to {times[-1]:.1f} s, {len(times)} times: {text}"
+
+    def _grouped(self, failures: list[tuple[float, str]]) -> dict[tuple[str, str], list[float]]:
+        """Seconds since a step began at which the same failure was met, by step and text."""
+        found = dict[tuple[str, str], list[float]]()
+        for at, text in failures:
+            began, step = next(
+                ((b, name) for b, _, name in reversed(self.spans) if b <= at), (self.spans[0][0], "before")
+            )
+            found.setdefault((step, text), []).append(at - began)
+        return found
 
 
 def figures(journal: Mapping[str, Any], seen: Mapping[str, Any], lost: set[str], took: float) -> Figures:
@@ -67,7 +84,7 @@ def figures(journal: Mapping[str, Any], seen: Mapping[str, Any], lost: set[str],
     seconds = seen["writes"]["seconds"] or [0.0]
     return Figures(
         took,
-        sorted(lasted, key=lambda pair: -pair[1])[:5],
+        lasted,
         len(seen["acknowledged"]),
         seen["reads"]["done"],
         len(lost),
@@ -77,4 +94,5 @@ def figures(journal: Mapping[str, Any], seen: Mapping[str, Any], lost: set[str],
         seen["service"]["done"],
         [(at, text) for at, text in seen["service"]["failures"]],
         statistics.quantiles(seconds, n=100)[98] if len(seconds) > 1 else seconds[0],
+        sorted((e["began"], e["ended"], e["name"]) for e in entries),
     )

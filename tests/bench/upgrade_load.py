@@ -61,8 +61,8 @@ def access(kubeconfig: Path) -> tuple[str, ssl.SSLContext]:
 class Client:
     """Sends requests at a steady rate, whatever becomes of those before."""
 
-    def __init__(self, session: aiohttp.ClientSession, server: str, tls: ssl.SSLContext) -> None:
-        self._session, self._tls = session, tls
+    def __init__(self, api: aiohttp.ClientSession, web: aiohttp.ClientSession, server: str) -> None:
+        self._api, self._web = api, web
         self._maps = f"{server}/api/v1/namespaces/{NAMESPACE}/configmaps"
         self._run = int(time.time())  # names of an earlier run may be there
         self.load = Load()
@@ -75,27 +75,29 @@ class Client:
             "metadata": {"name": name},
             "data": {"n": str(number)},
         }
-        if await self._ask(self.load.writes, "POST", self._maps, 201, json=body, ssl=self._tls):
+        if await self._ask(self._api, self.load.writes, "POST", self._maps, 201, json=body):
             self.load.acknowledged.append(name)
 
     async def read(self, number: int) -> None:
         if self.load.acknowledged:
             name = self.load.acknowledged[-1]
-            await self._ask(self.load.reads, "GET", f"{self._maps}/{name}", 200, ssl=self._tls)
+            await self._ask(self._api, self.load.reads, "GET", f"{self._maps}/{name}", 200)
 
     async def visit(self, url: str) -> None:
-        await self._ask(self.load.service, "GET", url, 200, headers={"Connection": "close"})
+        await self._ask(self._web, self.load.service, "GET", url, 200)
 
-    async def _ask(self, seen: Seen, method: str, url: str, wanted: int, **more: Any) -> bool:
+    async def _ask(
+        self, session: aiohttp.ClientSession, seen: Seen, method: str, url: str, wanted: int, **more: Any
+    ) -> bool:
         began = time.time()
         try:
-            async with self._session.request(method, url, **more) as answer:
+            async with session.request(method, url, **more) as answer:
                 text = await answer.text()
                 if answer.status != wanted:
                     seen.failures.append((began, f"{answer.status}: {text[:200]}"))
                     return False
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            seen.failures.append((began, f"{type(error).__name__}: {error}"))
+            seen.failures.append((began, f"{type(error).__name__}: {error} ({url})"))
             return False
         seen.done += 1
         seen.seconds.append(round(time.time() - began, 4))
@@ -116,8 +118,14 @@ async def run(kubeconfig: Path, rate: float, urls: list[str], service_rate: floa
     server, tls = access(kubeconfig)
     stop = asyncio.Event()
     asyncio.get_running_loop().add_reader(sys.stdin.fileno(), stop.set)
-    async with aiohttp.ClientSession(timeout=TIMEOUT) as session:
-        client = Client(session, server, tls)
+    # No limit of connections, and none shared: requests that wait for one server must not hold up the others.
+    api = aiohttp.TCPConnector(limit=0, ssl=tls)
+    web = aiohttp.TCPConnector(limit=0, force_close=True)
+    async with (
+        aiohttp.ClientSession(timeout=TIMEOUT, connector=api) as api_session,
+        aiohttp.ClientSession(timeout=TIMEOUT, connector=web) as web_session,
+    ):
+        client = Client(api_session, web_session, server)
         async with asyncio.TaskGroup() as group:
             group.create_task(steadily(rate, client.write, group, stop))
             group.create_task(steadily(rate, client.read, group, stop))

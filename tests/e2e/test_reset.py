@@ -17,6 +17,7 @@ import yaml
 from kdist.lifecycle.operation.runner import Event, run_playbook
 from kdist.lifecycle.operation.site import Site
 from tests.e2e.conftest import ROOT, Cluster, eventually, run
+from tests.e2e.upgrading import NEW_LEVEL, set_level
 
 NAME, SUBNET = "reset", "10.86.0.0/24"
 HOSTS = ("cp1", "w1")
@@ -115,13 +116,14 @@ def done(inventory: Path) -> set[tuple[str, str]]:
 
 @pytest.fixture(scope="module")
 def installed() -> Iterator[Installed]:
-    """Two hosts that carry a cluster."""
+    """Two hosts that carry a cluster, at another API level than the default from its first install."""
     inventory = ROOT / "inventory" / "lab-reset"
     run(["kdist", "bundle", "build"], timeout=900)
     run(["kdist", "lab", "down", "--name", NAME])
     size = ["--hosts", str(len(HOSTS)), "--subnet", SUBNET, "--inventory", str(inventory / "hosts.yml")]
     run(["kdist", "lab", "up", "--name", NAME, *size], timeout=400)
     (inventory / "admin.conf").unlink(missing_ok=True)
+    set_level(inventory, NEW_LEVEL)
     cluster = Cluster(inventory, NAME)
     for host in HOSTS:
         cluster.ssh(host, EARLIER)
@@ -151,6 +153,14 @@ def reset(cluster: Cluster, *arguments: str) -> str:
 def test_the_plan_for_empty_hosts_is_what_the_run_did(installed: Installed) -> None:
     assert installed.planned == installed.done
     assert {host for host, _ in installed.planned} == set(HOSTS)
+
+
+def test_the_first_install_serves_the_api_level_of_the_cluster_file(installed: Installed) -> None:
+    told = json.loads(installed.cluster.kubectl("version", "-o", "json"))["serverVersion"]
+    assert (told["major"], told["minor"]) == tuple(NEW_LEVEL.split("."))
+    assert told["gitVersion"].startswith(f"v{NEW_LEVEL}.0+kdist")
+    nodes = installed.cluster.get("nodes")["items"]
+    assert {n["status"]["nodeInfo"]["kubeletVersion"] for n in nodes} == {told["gitVersion"]}
 
 
 def test_the_plan_for_a_running_cluster_is_what_the_run_does(installed: Installed) -> None:

@@ -48,6 +48,8 @@ spec:
       containers:
         - name: web
           image: localhost/demo-web:0.1.0
+          # Who promises answers asks for processor time: without, the pod gets what everybody else leaves.
+          resources: {requests: {cpu: 200m}}
           readinessProbe: {httpGet: {path: /, port: 8080}, periodSeconds: 1}
           lifecycle: {preStop: {sleep: {seconds: 5}}}
 ---
@@ -72,9 +74,12 @@ def budget(cluster: Cluster, at_least: int) -> None:
 
 @pytest.fixture(scope="module")
 def upgrading() -> Iterator[Upgrading]:
-    """Five hosts of the old version with an address, a web service with a budget, and the bundle of a new version."""
+    """Five hosts of the old version with an address, a web service with a budget, and the bundle of a new version.
+
+    KEEP_LAB=1 leaves them, REUSE_LAB=1 takes those that were left.
+    """
     build_bundles()
-    cluster = made()
+    cluster = Cluster(INVENTORY, NAME) if os.environ.get("REUSE_LAB") else made()
     yield Upgrading(cluster)
     if not os.environ.get("KEEP_LAB"):
         run(["kdist", "lab", "down", "--name", NAME])

@@ -55,7 +55,7 @@ def _build(settings: BundleSettings, cache: Path, report: Report) -> Manifest:
     key, _ = signature.ensure_key(settings.key.expanduser())
     releases = _releases(settings, cache, checkout, report)
     report("images")
-    layers = {r.suite: r.layers(checkout, version, settings.api_level) for r in releases}
+    layers = {r.suite: r.layers(checkout, version) for r in releases}
     images = _images(releases[0].parts, layers[releases[0].suite], version)
     own_wheel, digests = _own_wheel(checkout, version, cache), Digests(cache / "digests.json")
     files, sites = _files(releases, layers, images, own_wheel, digests)

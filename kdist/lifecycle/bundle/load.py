@@ -14,7 +14,7 @@ from kdist.lifecycle.bundle.oci import LAYOUT, index
 from kdist.lifecycle.bundle.process import BundleError, run
 
 CHUNK = 1 << 20
-CTR = ("ctr", "-n", "k8s.io", "images")
+CTR = ("ctr", "-n", "k8s.io")
 
 
 def missing(directory: Path, role: str) -> list[str]:
@@ -35,11 +35,15 @@ def load(directory: Path, role: str) -> list[str]:
         entries = [
             entry for entry in _index(directory) if entry["annotations"]["io.containerd.image.name"] in names
         ]
-        process = subprocess.Popen([*CTR, "import", "-"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
+        process = subprocess.Popen(
+            [*CTR, "images", "import", "-"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL
+        )
         assert process.stdin is not None
         try:
             with process.stdin as pipe:
-                stream(directory, entries, pipe)
+                stream(
+                    directory, entries, pipe, known=frozenset(run(*CTR, "content", "list", "--quiet").split())
+                )
         except BrokenPipeError:
             pass  # it has told why on standard error
         if process.wait():
@@ -47,14 +51,20 @@ def load(directory: Path, role: str) -> list[str]:
     return names
 
 
-def stream(directory: Path, entries: list[dict[str, Any]], pipe: IO[bytes]) -> None:
+def stream(
+    directory: Path, entries: list[dict[str, Any]], pipe: IO[bytes], *, known: frozenset[str] = frozenset()
+) -> None:
     """Write an OCI archive of these images to a pipe: index first, then each blob once.
 
-    The kernel moves the blobs (hundreds of megabytes) from file to pipe; only tar headers pass through here.
+    ``known``: digests that containerd holds already, as the layers that an image shares with its former version; they
+    are left out. The kernel moves the others (hundreds of megabytes) from file to pipe; only tar headers pass through
+    here.
     """
     for name, content in (("oci-layout", LAYOUT), ("index.json", index(entries))):
         pipe.write(_header(name, len(content)) + content + _padding(len(content)))
     for name in dict.fromkeys(blob for entry in entries for blob in _blobs(directory, entry)):
+        if _digest(name) in known:
+            continue
         try:
             blob = (directory / "images" / name).open("rb")
         except FileNotFoundError as error:
@@ -90,6 +100,11 @@ def _blob_path(descriptor: dict[str, Any]) -> str:
     return "blobs/" + str(descriptor["digest"]).replace(":", "/")
 
 
+def _digest(path: str) -> str:
+    """The digest of a blob by its path: the opposite of :func:`_blob_path`."""
+    return path.removeprefix("blobs/").replace("/", ":")
+
+
 def _index(directory: Path) -> list[dict[str, Any]]:
     manifests: list[dict[str, Any]] = json.loads((directory / "images/index.json").read_text())["manifests"]
     return manifests
@@ -97,7 +112,7 @@ def _index(directory: Path) -> list[dict[str, Any]]:
 
 def _present() -> dict[str, str]:
     """Image name → digest, as containerd lists them."""
-    rows = [line.split() for line in run(*CTR, "list").splitlines()[1:]]
+    rows = [line.split() for line in run(*CTR, "images", "list").splitlines()[1:]]
     return {row[0]: row[2] for row in rows if len(row) > 2}
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from kdist.api.features import LEVELS
 from kdist.config.bundle import HOST_PACKAGES
-from kdist.lifecycle.bundle import closure, relations, site, wheels
+from kdist.lifecycle.bundle import closure, relations, wheels
 from kdist.lifecycle.bundle.apt import ESSENTIAL, Apt, Package
 from kdist.lifecycle.bundle.layers import Blob
 from kdist.lifecycle.bundle.manifest import CONTROL_PLANE, NODE, HostRelease
@@ -39,10 +40,12 @@ class Release:
     wheels: list[Path]
     operator_wheels: list[Path]
 
-    def layers(self, checkout: Path, version: str, api_level: str) -> tuple[Blob, Blob]:
-        """The Python tree: third-party packages, kdist. On hosts of the images' suite these are image layers."""
-        dependencies = self.parts.dependencies(self.wheels, site.neighbours(api_level))
-        return dependencies, self.parts.kdist(checkout, version)
+    def layers(self, checkout: Path, version: str) -> tuple[Blob, Blob]:
+        """The Python tree: third-party packages, kdist. On hosts of the images' suite these are image layers.
+
+        The first, which is large, does not depend on the API level: an upgrade that moves it need not send it again.
+        """
+        return self.parts.dependencies(self.wheels, list(LEVELS)), self.parts.kdist(checkout, version)
 
     def described(self, layers: tuple[str, ...]) -> HostRelease:
         """As the manifest has it; ``layers`` are names of files in the bundle."""

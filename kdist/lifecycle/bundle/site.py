@@ -95,12 +95,6 @@ def needed(name: str, levels: frozenset[str]) -> bool:
     return not any(fnmatch(name, pattern) for pattern in UNNEEDED)
 
 
-def neighbours(level: str) -> list[str]:
-    """The API levels a cluster that starts at ``level`` can meet: one down, one up."""
-    major, _, minor = level.partition(".")
-    return [f"{major}.{number}" for number in range(int(minor) - 1, int(minor) + 2)]
-
-
 def sources(root: Path) -> list[Path]:
     """kdist's own files in the checkout, without byte code."""
     return sorted(

@@ -15,6 +15,7 @@ from kdist.api.pods import is_ready
 from kdist.lifecycle.upgrade.drain import CORDONED, lost
 from kdist.lifecycle.upgrade.plan import HostNow, Target
 from kdist.lifecycle.versions import reported
+from kdist.lifecycle.workloads import missing
 
 CONTROL_PLANE_PARTS = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler")
 CERTIFICATE_DAYS = 1
@@ -193,26 +194,9 @@ def broken(workloads: Iterable[Obj], namespace: str | None = None) -> dict[str, 
     """Workloads that lack replicas: ``Kind namespace/name`` to what is missing."""
     found = {}
     for item in workloads:
-        if namespace in (None, item["metadata"]["namespace"]) and (why := _missing(item)):
+        if namespace in (None, item["metadata"]["namespace"]) and (why := missing(item)):
             found[f"{item['kind']} {meta.key(item)}"] = why
     return found
-
-
-def _missing(item: Obj) -> str | None:
-    status = item.get("status", {})
-    if status.get("observedGeneration", 0) < item["metadata"].get("generation", 0):
-        return "its last change has not been seen yet"
-    if item["kind"] == "DaemonSet":
-        wanted, have = status.get("desiredNumberScheduled", 0), status.get("numberAvailable", 0)
-        updated = status.get("updatedNumberScheduled", 0)
-        rolling = item["spec"].get("updateStrategy", {}).get("type") != "OnDelete"
-    else:
-        wanted = item["spec"].get("replicas", 1)
-        have, updated = status.get("availableReplicas", 0), status.get("updatedReplicas", 0)
-        rolling = item["kind"] == "Deployment" and not item["spec"].get("paused")
-    if have < wanted:
-        return f"{have} of {wanted} available"
-    return f"{updated} of {wanted} updated" if rolling and updated < wanted else None
 
 
 def still_missing(view: ClusterView, whole_before: Iterable[str]) -> list[str]:

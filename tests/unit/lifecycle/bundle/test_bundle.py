@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from kdist.api.features import LEVELS
 from kdist.lifecycle.bundle import load, rootfs, signature, site, wheels
 from kdist.lifecycle.bundle.apt import Package, sources
 from kdist.lifecycle.bundle.layers import Blob, LayerCache, TarWriter, file_digest
@@ -89,8 +90,8 @@ def test_packages_land_on_a_merged_usr_without_documentation() -> None:
     assert not rootfs.unneeded("usr/share/zoneinfo/UTC")
 
 
-def test_a_host_gets_the_definitions_of_its_api_levels_only() -> None:
-    levels = frozenset(site.neighbours("1.32"))
+def test_a_host_gets_the_definitions_of_the_api_levels_that_can_be_served_only() -> None:
+    levels = frozenset(LEVELS)
     base = "kubernetes_validate/kubernetes-json-schema"
     assert site.needed(f"{base}/v1.33.0-local/_definitions.json", levels)
     assert not site.needed(f"{base}/v1.33.0-local/pod-v1.json", levels)
@@ -165,3 +166,14 @@ def test_images_are_streamed_as_an_archive_of_the_blobs_they_need(tmp_path: Path
         str(path.relative_to(tmp_path / "images")) for path in tmp_path.glob("images/blobs/*/*")
     }
     assert index["manifests"][0]["annotations"]["io.containerd.image.name"] == "localhost/x:1"
+
+
+def test_blobs_that_containerd_holds_already_are_not_streamed_again(tmp_path: Path) -> None:
+    bundle(tmp_path)
+    entries = json.loads((tmp_path / "images/index.json").read_text())["manifests"]
+    blobs = sorted(tmp_path.glob("images/blobs/sha256/*"))
+    with (tmp_path / "out.tar").open("wb") as pipe:
+        load.stream(tmp_path, entries, pipe, known=frozenset({f"sha256:{blobs[0].name}"}))
+    with tarfile.open(tmp_path / "out.tar") as written:
+        names = set(written.getnames())
+    assert {f"blobs/sha256/{blob.name}" for blob in blobs} - names == {f"blobs/sha256/{blobs[0].name}"}
