@@ -33,6 +33,15 @@ from tests.e2e.upgrading import (
 NAME, SUBNET, VIP = "up-many", "10.91.0.0/24", "10.91.0.100"
 INVENTORY = ROOT / "inventory" / "lab-up-many"
 HOSTS = {"cp1", "cp2", "cp3", "w1", "w2"}
+# Who loses its power, and in which step; the step need not be one of its own.
+DEATHS = (
+    ("w2", "stage"),
+    ("cp2", "cp2/upgrade"),
+    ("cp2", "cp2/verify"),
+    ("w1", "w1/upgrade"),
+    ("w1", "w1/verify"),
+    ("w2", "addons"),
+)
 EXPIRED = "/etc/kubernetes/pki/front-proxy-client.crt"
 WEB = """\
 apiVersion: apps/v1
@@ -209,6 +218,37 @@ def test_a_worker_lost_while_it_is_drained_is_named_and_the_upgrade_goes_on_once
     budget(cluster, 2)
     upgrading("resume", timeout=1800)
     assert set(upgrading.versions().values()) == {f"v{NEW_LEVEL}.0+kdist{NEW}"}
+    upgrading("rollback", timeout=1800)
+    unchanged(upgrading)
+
+
+def test_a_host_that_dies_in_any_phase_is_named_and_the_upgrade_goes_on_once_it_is_back(
+    upgrading: Upgrading,
+) -> None:
+    cluster, action = upgrading.cluster, "apply"
+    for host, step in DEATHS:
+        with subprocess.Popen(
+            upgrading.command(action, "--gate-timeout", "40", "--drain-timeout", "120"),
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        ) as process:
+            upgrading.wait_for(step, process, timeout=1800)
+            cluster.lab("crash", host)
+            told, _ = process.communicate(timeout=900)
+        print(f"{host} died in {step}: {told}")
+        assert process.returncode == 1, told
+        assert f"{host}: " in told or f"{host} " in told
+        assert "kdist upgrade resume" in told
+        assert upgrading.cordoned() == []
+        cluster.lab("start", host)
+        eventually(lambda: cluster.ready_nodes() == HOSTS, 240, f"{host} is back")
+        action = "resume"
+    upgrading("resume", timeout=1800)
+    assert set(upgrading.states().values()) == {"done"}
+    assert set(upgrading.versions().values()) == {f"v{NEW_LEVEL}.0+kdist{NEW}"}
+    assert upgrading.cordoned() == []
     upgrading("rollback", timeout=1800)
     unchanged(upgrading)
 
