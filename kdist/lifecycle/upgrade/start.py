@@ -119,12 +119,16 @@ async def rollback(site: Site, api: Api | None, last: Journal | None, max_unavai
             reasons.append(f"{host.name}: /opt/kdist/{back.version} is gone; it cannot go back by itself")
     limit = plan.budget(max_unavailable, len(site.names) - len(site.control_planes))
     steps = plan.rollback(now, back, max_unavailable=limit)
-    if not steps.waves:
-        reasons.append(f"every host runs {back} already")
+    reasons += nothing_to_undo(steps, last, back)
     about = _about(steps, now, back, view, "rollback", Path(last.about["bundle"]))
     # What was whole before the upgrade counts, and its add-ons: not what a failed upgrade has left.
     about |= {"whole": last.about["whole"], "addons": last.about["addons"]}
     return Prepared(steps, about, tuple(reasons))
+
+
+def nothing_to_undo(steps: Plan, last: Journal, back: Target) -> list[str]:
+    """Why there is nothing to go back from. An upgrade that stopped before it changed a host can be given up. Pure."""
+    return [] if steps.waves or last.open else [f"every host runs {back} already"]
 
 
 async def _view(site: Site, api: Api | None) -> tuple[ClusterView, list[str]]:

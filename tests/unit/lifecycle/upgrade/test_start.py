@@ -6,8 +6,8 @@ import pytest
 
 from kdist.lifecycle.operation.journal import State
 from kdist.lifecycle.upgrade import addons, plan
-from kdist.lifecycle.upgrade.start import Prepared, Refused
-from tests.unit.lifecycle.upgrade import NEW, deployment, host
+from kdist.lifecycle.upgrade.start import Prepared, Refused, nothing_to_undo
+from tests.unit.lifecycle.upgrade import NEW, OLD, deployment, host
 
 
 def test_nothing_begins_while_something_is_in_the_way_and_all_of_it_is_told_once() -> None:
@@ -29,3 +29,13 @@ def test_only_workloads_of_the_release_are_kept_to_go_back_to() -> None:
     web["spec"]["template"] = {"metadata": {}, "spec": {}}
     (kept,) = addons.templates([dns, web])
     assert (kept["kind"], kept["key"]) == ("Deployment", "kube-system/kdist-dns")
+
+
+def test_an_upgrade_that_stopped_before_it_changed_a_host_can_be_given_up() -> None:
+    journal = Prepared(plan.plan([host("cp1")], NEW, max_unavailable=1), {}, ()).journal()
+    back = plan.rollback([host("cp1")], OLD, max_unavailable=1)
+    assert back.waves == ()
+    journal.state = State.FAILED
+    assert nothing_to_undo(back, journal, OLD) == []
+    journal.state = State.DONE
+    assert nothing_to_undo(back, journal, OLD) == ["every host runs kdist 0.1.0, API 1.32 already"]
