@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from kdist.api.schema import Definitions
+from kdist.apiserver.registry.certificates import USAGES
 
 _PREFIXES = {"apiextensions": "io.k8s.apiextensions-apiserver.pkg.apis."}
 _ITEMS = {"[]": "items", "{}": "additionalProperties"}
@@ -64,34 +65,7 @@ _VALUES: list[tuple[tuple[str, ...], tuple[str, ...]]] = [
     (("Failed", "TerminatingOrFailed"), ("batch.v1.JobSpec.podReplacementPolicy",)),
     (("In", "NotIn"), ("batch.v1.PodFailurePolicyOnExitCodesRequirement.operator",)),
     (("Count", "FailIndex", "FailJob", "Ignore"), ("batch.v1.PodFailurePolicyRule.action",)),
-    (
-        (
-            "any",
-            "cert sign",
-            "client auth",
-            "code signing",
-            "content commitment",
-            "crl sign",
-            "data encipherment",
-            "decipher only",
-            "digital signature",
-            "email protection",
-            "encipher only",
-            "ipsec end system",
-            "ipsec tunnel",
-            "ipsec user",
-            "key agreement",
-            "key encipherment",
-            "microsoft sgc",
-            "netscape sgc",
-            "ocsp signing",
-            "s/mime",
-            "server auth",
-            "signing",
-            "timestamping",
-        ),
-        ("certificates.v1.CertificateSigningRequestSpec.usages[]",),
-    ),
+    (USAGES, ("certificates.v1.CertificateSigningRequestSpec.usages[]",)),
     (
         ("Localhost", "RuntimeDefault", "Unconfined"),
         (

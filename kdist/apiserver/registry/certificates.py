@@ -13,7 +13,8 @@ from kdist.apiserver.registry.podspec import fill
 from kdist.apiserver.validation import causes, names
 
 _LEGACY = "kubernetes.io/legacy-unknown"
-_USAGES = (
+#: What a certificate may be asked for, in the words of the API.
+USAGES = (
     "any",
     "cert sign",
     "client auth",
@@ -125,8 +126,8 @@ def _usages(usages: list[str]) -> Iterator[Cause]:
     if not usages:
         yield causes.required("spec.usages")
     for at, usage in enumerate(usages):
-        if usage not in _USAGES:
-            yield causes.not_supported(f"spec.usages[{at}]", usage, _USAGES)
+        if usage not in USAGES:
+            yield causes.not_supported(f"spec.usages[{at}]", usage, USAGES)
         if usage in usages[:at]:
             yield causes.duplicate(f"spec.usages[{at}]", usage)
 

@@ -8,11 +8,8 @@ from collections.abc import Iterator
 from kdist.api.errors import Cause
 from kdist.api.meta import Obj
 from kdist.apiserver.registry import podcontainers, podcontext, podscheduling, podvolumes
-from kdist.apiserver.registry.podcontainers import port_reference
 from kdist.apiserver.validation import causes, names
 from kdist.apiserver.validation.enums import one_of
-
-__all__ = ["check_spec", "ip_address", "port_reference"]
 
 _NAME_SERVERS = 3
 _SEARCH_PATHS = 32

@@ -1,37 +1,18 @@
-"""What is wrong with the containers of a pod spec: images, ports, environment, mounts, resources, probes."""
+"""What is wrong with the containers of a pod spec: images, ports, mounts; the rest in modules of its own."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from kdist.api import quantity
 from kdist.api.errors import Cause
 from kdist.api.meta import Obj
-from kdist.apiserver.registry import podcontext
+from kdist.apiserver.registry import podcontext, podenvironment, podprobes, podresources
 from kdist.apiserver.registry.podvolumes import check_descending_path
 from kdist.apiserver.validation import causes, names
 from kdist.apiserver.validation.enums import one_of
 
 _PULL = ("Always", "IfNotPresent", "Never")
-_STANDARD = {"cpu", "memory", "ephemeral-storage", "storage"}
-_HANDLERS = ("exec", "httpGet", "tcpSocket", "grpc")
-_SUBSCRIPT = re.compile(r"(.*)\['(.*)'\]")
-_FIELD_PATHS = {
-    "metadata.annotations",
-    "metadata.labels",
-    "metadata.name",
-    "metadata.namespace",
-    "metadata.uid",
-    "spec.nodeName",
-    "spec.serviceAccountName",
-    "status.hostIP",
-    "status.hostIPs",
-    "status.podIP",
-    "status.podIPs",
-}
-_HEADER = re.compile("[-A-Za-z0-9]+")
 
 
 def check_all(spec: Obj, field: str, usable: set[str]) -> list[Cause]:
@@ -70,12 +51,11 @@ def check_container(container: Obj, field: str, volumes: set[str], spec: Obj) ->
     found += one_of(container, "imagePullPolicy", field, _PULL)
     found += one_of(container, "terminationMessagePolicy", field, ("File", "FallbackToLogsOnError"))
     found += _ports(container.get("ports") or [], f"{field}.ports")
-    found += _env(container, field)
-    found += _env_from(container, field)
+    found += podenvironment.check(container, field)
     found += _mounts(container, field, volumes)
     found += _devices(container, field, volumes)
-    found += check_resources(container.get("resources") or {}, f"{field}.resources")
-    found += _probes(container, field)
+    found += podresources.check_resources(container.get("resources") or {}, f"{field}.resources")
+    found += podprobes.check(container, field)
     return found + list(
         podcontext.check_container(container.get("securityContext") or {}, spec, f"{field}.securityContext")
     )
@@ -115,82 +95,6 @@ def _host_ports(containers: list[Obj], field: str) -> list[Cause]:
                 found.append(causes.duplicate(f"{field}[{at}].ports[{index}].hostPort", told))
             seen.add(key)
     return found
-
-
-def _env(container: Obj, field: str) -> list[Cause]:
-    found: list[Cause] = []
-    for at, variable in enumerate(container.get("env") or ()):
-        where, name = f"{field}.env[{at}]", variable.get("name") or ""
-        if name:
-            found += [causes.invalid(f"{where}.name", name, c) for c in names.env_name(name)]
-        source = variable.get("valueFrom")
-        if source is None:
-            continue
-        if variable.get("value"):
-            found.append(
-                causes.invalid(f"{where}.valueFrom", "", "may not be specified when `value` is not empty")
-            )
-        if not source:
-            told = "must specify one of: `fieldRef`, `resourceFieldRef`, `configMapKeyRef` or `secretKeyRef`"
-            found.append(causes.invalid(f"{where}.valueFrom", "", told))
-        elif len(source) > 1:
-            told = "may not have more than one field specified at a time"
-            found.append(causes.invalid(f"{where}.valueFrom", "", told))
-        found += check_value_source(source, f"{where}.valueFrom")
-    return found
-
-
-def check_value_source(source: Obj, field: str) -> Iterator[Cause]:
-    """Causes for what an EnvVarSource, or a file of a downward API volume, refers to."""
-    for kind in ("configMapKeyRef", "secretKeyRef"):
-        reference = source.get(kind)
-        if reference is not None:
-            if not reference.get("name"):
-                yield causes.required(f"{field}.{kind}.name")
-            if not reference.get("key"):
-                yield causes.required(f"{field}.{kind}.key")
-            else:
-                key = reference["key"]
-                yield from (causes.invalid(f"{field}.{kind}.key", key, c) for c in names.config_key(key))
-    if "fieldRef" in source:
-        yield from _field_reference(source["fieldRef"], f"{field}.fieldRef")
-    if "resourceFieldRef" in source and not source["resourceFieldRef"].get("resource"):
-        yield causes.required(f"{field}.resourceFieldRef.resource")
-
-
-def _field_reference(reference: Obj, field: str) -> Iterator[Cause]:
-    path = reference.get("fieldPath") or ""
-    if not path:
-        yield causes.required(f"{field}.fieldPath")
-        return
-    subscript = _SUBSCRIPT.fullmatch(path)
-    if subscript and subscript[1] in ("metadata.annotations", "metadata.labels"):
-        key = subscript[2]
-        rule = names.qualified_name(key.lower() if subscript[1] == "metadata.annotations" else key)
-        yield from (causes.invalid(field, key, c) for c in rule)
-    elif path not in _FIELD_PATHS:
-        told = f"error converting fieldPath: field label not supported: {path}"
-        yield causes.invalid(f"{field}.fieldPath", path, told)
-
-
-def _env_from(container: Obj, field: str) -> Iterator[Cause]:
-    for at, source in enumerate(container.get("envFrom") or ()):
-        chosen = [kind for kind in ("configMapRef", "secretRef") if kind in source]
-        if prefix := source.get("prefix"):
-            where = f"{field}.envFrom[{at}].prefix"
-            yield from (causes.invalid(where, prefix, c) for c in names.env_name(prefix))
-        if not chosen:
-            told = "must specify one of: `configMapRef` or `secretRef`"
-            yield causes.invalid(f"{field}.envFrom", "", told)
-        elif len(chosen) > 1:
-            told = "may not have more than one field specified at a time"
-            yield causes.invalid(f"{field}.envFrom", "", told)
-        for kind in chosen:
-            name, where = source[kind].get("name") or "", f"{field}.envFrom[{at}].{kind}.name"
-            if not name:
-                yield causes.required(where)
-            else:
-                yield from (causes.invalid(where, name, c) for c in names.dns_subdomain(name))
 
 
 def _mounts(container: Obj, field: str, volumes: set[str]) -> list[Cause]:
@@ -249,122 +153,6 @@ def _devices(container: Obj, field: str, volumes: set[str]) -> Iterator[Cause]:
             yield causes.invalid(f"{where}.devicePath", path, "must be unique")
         taken.add(name)
         seen.add(path)
-
-
-def check_resources(resources: Obj, field: str) -> list[Cause]:
-    """Requests and limits: known names, not negative, requests within limits."""
-    found: list[Cause] = []
-    limits, requests = resources.get("limits") or {}, resources.get("requests") or {}
-    for side, amounts in (("limits", limits), ("requests", requests)):
-        for name, amount in amounts.items():
-            where = f"{field}.{side}"
-            found += _resource_name(name, where)
-            if quantity.parse(amount) < 0:
-                found.append(causes.invalid(f"{where}[{name}]", amount, "must be greater than or equal to 0"))
-    for name, amount in requests.items():
-        limit = limits.get(name)
-        if limit is not None and quantity.parse(amount) > quantity.parse(limit):
-            told = f"must be less than or equal to {name} limit of {limit}"
-            found.append(causes.invalid(f"{field}.requests", amount, told))
-        elif _is_extended(name) and limit is None:
-            told = "Limit must be set for non overcommitable resources"
-            found.append(causes.required(f"{field}.limits", told))
-        elif _is_extended(name) and limit != amount:
-            told = f"must be equal to {name} limit of {limit}"
-            found.append(causes.invalid(f"{field}.requests", amount, told))
-    named = {*limits, *requests}
-    if any(name.startswith("hugepages-") for name in named) and not named & {"cpu", "memory"}:
-        found.append(causes.forbidden(field, "HugePages require cpu or memory"))
-    return found
-
-
-def _is_extended(name: str) -> bool:
-    """Whether a resource cannot be promised twice: all but the standard ones."""
-    return "/" in name or name.startswith("hugepages-")
-
-
-def _resource_name(name: str, field: str) -> list[Cause]:
-    found = [_unquoted(f"{field}[{name}]", name, c) for c in names.qualified_name(name)]
-    if not found and "/" not in name and name not in _STANDARD and not name.startswith("hugepages-"):
-        told = "must be a standard resource type or fully qualified"
-        return [
-            _unquoted(f"{field}[{name}]", name, told),
-            _unquoted(f"{field}[{name}]", name, "must be a standard resource for containers"),
-        ]
-    return found
-
-
-def _unquoted(field: str, name: str, detail: str) -> Cause:
-    """Resource names are told without quotes."""
-    return Cause(field, f"Invalid value: {name}: {detail}")
-
-
-def _probes(container: Obj, field: str) -> list[Cause]:
-    found: list[Cause] = []
-    for name in ("livenessProbe", "readinessProbe", "startupProbe"):
-        if name in container:
-            found += _probe(container[name], name, f"{field}.{name}")
-    for name, handler in (container.get("lifecycle") or {}).items():
-        if isinstance(handler, dict):
-            found += _handler(handler, f"{field}.lifecycle.{name}")
-    return found
-
-
-def _probe(probe: Obj, name: str, where: str) -> Iterator[Cause]:
-    yield from _handler(probe, where)
-    for key in (
-        "initialDelaySeconds",
-        "timeoutSeconds",
-        "periodSeconds",
-        "successThreshold",
-        "failureThreshold",
-    ):
-        if (probe.get(key) or 0) < 0:
-            yield causes.invalid(f"{where}.{key}", probe[key], "must be greater than or equal to 0")
-    if name != "readinessProbe" and probe.get("successThreshold", 1) != 1:
-        yield causes.invalid(f"{where}.successThreshold", probe["successThreshold"], "must be 1")
-    grace = probe.get("terminationGracePeriodSeconds")
-    if grace is not None and name == "readinessProbe":
-        told = "must not be set for readinessProbes"
-        yield causes.invalid(f"{where}.terminationGracePeriodSeconds", grace, told)
-    elif grace is not None and grace <= 0:
-        yield causes.invalid(f"{where}.terminationGracePeriodSeconds", grace, "must be greater than 0")
-
-
-def _handler(handler: Obj, field: str) -> list[Cause]:
-    chosen = [h for h in (*_HANDLERS, "sleep") if h in handler]
-    if not chosen:
-        return [causes.required(field, "must specify a handler type")]
-    found = [causes.forbidden(f"{field}.{h}", "may not specify more than 1 handler type") for h in chosen[1:]]
-    kind, action = chosen[0], handler[chosen[0]]
-    if kind == "exec" and not action.get("command"):
-        found.append(causes.required(f"{field}.exec.command"))
-    if kind in ("httpGet", "tcpSocket"):
-        found += port_reference(action.get("port", 0), f"{field}.{kind}.port")
-    if kind == "grpc":
-        number = action.get("port", 0)
-        found += [causes.invalid(f"{field}.grpc.port", number, c) for c in names.port_number(number)]
-    if kind == "httpGet":
-        found += one_of(action, "scheme", f"{field}.httpGet", ("HTTP", "HTTPS"))
-        for header in action.get("httpHeaders") or ():
-            found += _header(header.get("name") or "", f"{field}.httpGet.httpHeaders")
-    return found
-
-
-def _header(name: str, field: str) -> list[Cause]:
-    if _HEADER.fullmatch(name):
-        return []
-    told = (
-        "a valid HTTP header must consist of alphanumeric characters or '-' (e.g. 'X-Header-Name', regex used for "
-        f"validation is '{_HEADER.pattern}')"
-    )
-    return [causes.invalid(field, name, told)]
-
-
-def port_reference(port: int | str, field: str) -> list[Cause]:
-    """Causes for an IntOrString that names a port."""
-    complaints = names.port_number(port) if isinstance(port, int) else names.port_name(port)
-    return [causes.invalid(field, port, c) for c in complaints]
 
 
 def _sidecars(containers: Iterable[Obj], field: str) -> list[Cause]:

@@ -9,7 +9,8 @@ from kdist.api import meta
 from kdist.api.errors import Cause
 from kdist.api.meta import Obj
 from kdist.apiserver.registry.addresses import check_cidr, special_address
-from kdist.apiserver.registry.podcheck import ip_address, port_reference
+from kdist.apiserver.registry.podcheck import ip_address
+from kdist.apiserver.registry.podprobes import port_reference
 from kdist.apiserver.registry.serviceaddresses import check_address_update, check_addresses
 from kdist.apiserver.registry.servicetypes import TYPES, is_exposed, is_headless, needs_health_check
 from kdist.apiserver.validation import causes, names

@@ -1,0 +1,58 @@
+"""What is wrong with the requests and limits of a container."""
+
+from __future__ import annotations
+
+from kdist.api import quantity
+from kdist.api.errors import Cause
+from kdist.api.meta import Obj
+from kdist.apiserver.validation import causes, names
+
+_STANDARD = {"cpu", "memory", "ephemeral-storage", "storage"}
+
+
+def check_resources(resources: Obj, field: str) -> list[Cause]:
+    """Requests and limits: known names, not negative, requests within limits."""
+    found: list[Cause] = []
+    limits, requests = resources.get("limits") or {}, resources.get("requests") or {}
+    for side, amounts in (("limits", limits), ("requests", requests)):
+        for name, amount in amounts.items():
+            where = f"{field}.{side}"
+            found += _resource_name(name, where)
+            if quantity.parse(amount) < 0:
+                found.append(causes.invalid(f"{where}[{name}]", amount, "must be greater than or equal to 0"))
+    for name, amount in requests.items():
+        limit = limits.get(name)
+        if limit is not None and quantity.parse(amount) > quantity.parse(limit):
+            told = f"must be less than or equal to {name} limit of {limit}"
+            found.append(causes.invalid(f"{field}.requests", amount, told))
+        elif _is_extended(name) and limit is None:
+            told = "Limit must be set for non overcommitable resources"
+            found.append(causes.required(f"{field}.limits", told))
+        elif _is_extended(name) and limit != amount:
+            told = f"must be equal to {name} limit of {limit}"
+            found.append(causes.invalid(f"{field}.requests", amount, told))
+    named = {*limits, *requests}
+    if any(name.startswith("hugepages-") for name in named) and not named & {"cpu", "memory"}:
+        found.append(causes.forbidden(field, "HugePages require cpu or memory"))
+    return found
+
+
+def _is_extended(name: str) -> bool:
+    """Whether a resource cannot be promised twice: all but the standard ones."""
+    return "/" in name or name.startswith("hugepages-")
+
+
+def _resource_name(name: str, field: str) -> list[Cause]:
+    found = [_unquoted(f"{field}[{name}]", name, c) for c in names.qualified_name(name)]
+    if not found and "/" not in name and name not in _STANDARD and not name.startswith("hugepages-"):
+        told = "must be a standard resource type or fully qualified"
+        return [
+            _unquoted(f"{field}[{name}]", name, told),
+            _unquoted(f"{field}[{name}]", name, "must be a standard resource for containers"),
+        ]
+    return found
+
+
+def _unquoted(field: str, name: str, detail: str) -> Cause:
+    """Resource names are told without quotes."""
+    return Cause(field, f"Invalid value: {name}: {detail}")
