@@ -16,7 +16,7 @@ from kdist.apiserver.protocol import RawConnection
 from kdist.apiserver.requestinfo import Query, RequestInfo
 
 if TYPE_CHECKING:
-    from kdist.apiserver.audit.auditor import Record
+    from kdist.apiserver.audit.record import Record
 
 Scope = dict[str, Any]
 Message = dict[str, Any]

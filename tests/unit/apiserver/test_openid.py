@@ -15,8 +15,9 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from kdist.api.errors import Unauthorized
 from kdist.apiserver.authn.authenticator import Anonymous, Authenticator
-from kdist.apiserver.authn.configuration import ConfigurationError, from_flags, parse
+from kdist.apiserver.authn.configuration import ConfigurationError, parse
 from kdist.apiserver.authn.oidc import ClaimMapping, Issuer, IssuerTokens, OpenIdTokens
+from kdist.apiserver.authn.oidc.flags import from_flags
 from kdist.apiserver.authn.oidc.keys import ASK_AGAIN_SECONDS, IssuerKeys
 from kdist.apiserver.authn.webhook import WebhookTokens
 from kdist.apiserver.selfsigned import serving_certificate
