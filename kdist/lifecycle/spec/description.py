@@ -1,0 +1,48 @@
+"""A cluster as its operator described it, and what may stand in its way."""
+
+from __future__ import annotations
+
+import ipaddress
+from dataclasses import dataclass
+
+from kdist.lifecycle.spec.settings import ClusterSettings, HostSettings
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Problem:
+    """One thing that stands in the way. ``host`` is an inventory name or ``all``; ``key`` may be empty."""
+
+    host: str
+    key: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.host}: {self.key}: {self.reason}" if self.key else f"{self.host}: {self.reason}"
+
+
+@dataclass(frozen=True, slots=True)
+class HostSpec:
+    """One host of the inventory. ``name`` is inventory name and node name."""
+
+    name: str
+    address: str
+    control_plane: bool
+    settings: HostSettings
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterSpec:
+    """A description: settings, hosts in inventory order, and what follows from them."""
+
+    settings: ClusterSettings
+    hosts: tuple[HostSpec, ...]
+
+    @property
+    def control_planes(self) -> tuple[HostSpec, ...]:
+        """Hosts that carry the control plane."""
+        return tuple(host for host in self.hosts if host.control_plane)
+
+    @property
+    def dns_address(self) -> str:
+        """Address of the DNS Service."""
+        return self.settings.dns_address or str(ipaddress.ip_network(self.settings.service_cidr)[10])
