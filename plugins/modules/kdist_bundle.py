@@ -7,7 +7,7 @@ DOCUMENTATION = r"""
 module: kdist_bundle
 short_description: Keep this host's share of the bundle complete
 description:
-  - The action plug-in of the same name calls this module twice, to ask what is missing and to unpack what it sent.
+  - The action plug-in of the same name calls this module twice, to ask what is missing and to take in what it sent.
   - Every file that arrives is checked against its sha256 before it is put in place; files of former bundles go.
 options:
   source:
@@ -22,8 +22,8 @@ options:
     description: Files of this host's share, path to sha256 and size.
     type: dict
     required: true
-  archive:
-    description: Tar file with the missing files, sent by the action plug-in.
+  arrived:
+    description: Directory with the missing files, or tar file of them, that the action plug-in sent.
     type: path
 author: [kdist]
 """
@@ -58,11 +58,17 @@ def is_whole(path: Path, entry: dict) -> bool:
     return entry["size"] > SMALL or digest(path) == entry["sha256"]
 
 
-def unpack(archive: Path, partial: Path) -> None:
+def unpacked(arrived: Path) -> Path:
+    """The directory with what arrived."""
+    if arrived.is_dir():
+        return arrived
+    partial = arrived.with_suffix(".partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
-    with tarfile.open(archive) as tar:
+    with tarfile.open(arrived) as tar:
         tar.extractall(partial, filter="data") if hasattr(tarfile, "data_filter") else tar.extractall(partial)
+    arrived.unlink()
+    return partial
 
 
 def digest(path: Path) -> str:
@@ -74,9 +80,7 @@ def digest(path: Path) -> str:
 
 
 def take_in(module: AnsibleModule, dest: Path, files: dict[str, dict], missing: list[str]) -> None:
-    archive, partial = Path(module.params["archive"]), dest.with_name(dest.name + ".partial")
-    unpack(archive, partial)
-    archive.unlink()
+    partial = unpacked(Path(module.params["arrived"]))
     wrong = []
     for name in missing:
         arrived = partial / name
@@ -89,7 +93,7 @@ def take_in(module: AnsibleModule, dest: Path, files: dict[str, dict], missing: 
     for name in missing:
         target = dest / name
         target.parent.mkdir(parents=True, exist_ok=True)
-        (partial / name).replace(target)
+        shutil.move(partial / name, target)  # what Ansible sent itself may lie in another file system
     shutil.rmtree(partial)
 
 
@@ -104,7 +108,7 @@ def main() -> None:
             "source": {"type": "path", "required": True},
             "dest": {"type": "path", "default": "/var/lib/kdist/bundle"},
             "files": {"type": "dict", "required": True},
-            "archive": {"type": "path"},
+            "arrived": {"type": "path"},
         },
         supports_check_mode=True,
     )
@@ -113,7 +117,7 @@ def main() -> None:
     extra = superfluous(dest, files)
     if not module.check_mode:
         Ledger().begin()  # this is the first module that changes a host
-        if missing and module.params["archive"]:
+        if missing and module.params["arrived"]:
             take_in(module, dest, files, missing)
         for path in extra:
             path.unlink()

@@ -28,6 +28,11 @@ EARLIER = (
     "mkdir -p /etc/cni/net.d; echo '{}' > /etc/cni/net.d/99-mine.conf.disabled; "
     "ip link add mine type bridge; ip route add 192.0.2.0/24 via 10.86.0.1; sysctl -qw net.ipv4.ip_forward=0"
 )
+# Nobody logs in to the worker as root: a user with sudo does.
+USER = (
+    "useradd --create-home --shell /bin/bash op; echo 'op ALL=(ALL) NOPASSWD: ALL' > /etc/sudoers.d/op; "
+    "install -D -o op -m 600 /root/.ssh/authorized_keys /home/op/.ssh/authorized_keys; chown op /home/op/.ssh"
+)
 # A pod with everything that leaves traces: volumes of each kind, a host port, a claim.
 TRACES = """
 apiVersion: v1
@@ -114,6 +119,14 @@ def done(inventory: Path) -> set[tuple[str, str]]:
     return {(e.host, e.task.rpartition(" : ")[2]) for e in events if e.kind == "changed"}
 
 
+def set_variables(inventory: Path, host: str, variables: dict[str, Any]) -> None:
+    """Variables of a host in the inventory."""
+    path = inventory / "hosts.yml"
+    hosts = yaml.safe_load(path.read_text())
+    hosts["all"]["hosts"][host] |= variables
+    path.write_text(yaml.safe_dump(hosts))
+
+
 @pytest.fixture(scope="module")
 def installed() -> Iterator[Installed]:
     """Two hosts that carry a cluster, at another API level than the default from its first install."""
@@ -125,6 +138,8 @@ def installed() -> Iterator[Installed]:
     (inventory / "admin.conf").unlink(missing_ok=True)
     set_level(inventory, NEW_LEVEL)
     cluster = Cluster(inventory, NAME)
+    cluster.ssh("w1", USER)
+    set_variables(inventory, "w1", {"ansible_user": "op", "ansible_become": True})
     for host in HOSTS:
         cluster.ssh(host, EARLIER)
         inside = ["nsenter", f"--net=/run/netns/kdist-{NAME}-{host}"]
@@ -164,10 +179,7 @@ def test_the_first_install_serves_the_api_level_of_the_cluster_file(installed: I
 
 
 def test_the_plan_for_a_running_cluster_is_what_the_run_does(installed: Installed) -> None:
-    path = installed.cluster.inventory / "hosts.yml"
-    hosts = yaml.safe_load(path.read_text())
-    hosts["all"]["hosts"]["w1"]["kdist_node_labels"] = {"disk": "fast"}
-    path.write_text(yaml.safe_dump(hosts))
+    set_variables(installed.cluster.inventory, "w1", {"kdist_node_labels": {"disk": "fast"}})
     told = planned(installed.cluster.inventory)
     assert told == {("w1", "Configure the agent"), ("w1", "Restart the agent")}
     assert done(installed.cluster.inventory) == told

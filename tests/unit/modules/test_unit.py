@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import time
 from pathlib import Path
@@ -10,17 +9,13 @@ from types import ModuleType
 
 import pytest
 
-PLUGIN = Path(__file__).resolve().parents[3] / "plugins" / "modules" / "kdist_unit.py"
+from tests.unit.modules.conftest import plugin
 
 
 @pytest.fixture(scope="module")
 def unit() -> ModuleType:
     """The module as Python's own."""
-    spec = importlib.util.spec_from_file_location("kdist_unit", PLUGIN)
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return plugin("modules/kdist_unit")
 
 
 RUNNING = {
