@@ -12,16 +12,18 @@ from kdist.api import errors
 from kdist.api.errors import BadRequest, Cause, NotAcceptable
 from kdist.api.meta import Obj
 from kdist.api.resources import Resource
-from kdist.apiserver import answers, negotiation, pipeline
+from kdist.apiserver import answers, negotiation
 from kdist.apiserver.authn.user import User
 from kdist.apiserver.autoscalerversions import NOTES
 from kdist.apiserver.core import Core
 from kdist.apiserver.negotiation import Form
-from kdist.apiserver.pipeline import Act, Pipeline
+from kdist.apiserver.participants import Act
+from kdist.apiserver.pipeline import Pipeline
 from kdist.apiserver.registry.daemonsets import TEMPLATE_COUNT
 from kdist.apiserver.request import Request, Send
 from kdist.apiserver.store import Store, Stored
 from kdist.apiserver.validation import decode, read_object
+from kdist.apiserver.validation.bodytype import check_type
 from kdist.apiserver.validation.decode import SLOW_FROM, Body
 from kdist.storage.watchcache import Entry
 
@@ -142,7 +144,7 @@ class Call:
         if isinstance(body.value, dict):
             if lenient:
                 body.value.pop("apiVersion", None)
-            pipeline.check_type(body.value, api_version, kind, self.core.scheme.schema)
+            check_type(body.value, api_version, kind, self.core.scheme.schema)
             body.value.update(kind=kind, apiVersion=api_version)
         schema = self.core.scheme.schema(api_version, kind)
         if schema is None:

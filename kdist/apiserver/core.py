@@ -13,7 +13,8 @@ from kdist.api.resources import Resource
 from kdist.api.scheme import Scheme
 from kdist.apiserver.flowcontrol.gate import Gate, Unlimited
 from kdist.apiserver.handlers.rounds import Rounds
-from kdist.apiserver.pipeline import NO_ADMISSION, Admission, Companions, Pipeline
+from kdist.apiserver.participants import NO_ADMISSION, Admission, Companions
+from kdist.apiserver.pipeline import Pipeline
 from kdist.apiserver.registry import Strategy, strategy_for
 from kdist.apiserver.store import Store
 from kdist.apiserver.streaming.forward import Forwarder

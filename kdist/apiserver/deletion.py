@@ -172,3 +172,14 @@ def _finalizers(obj: Obj, options: Options, strategy: Strategy) -> list[str]:
     wanted = {"Orphan": ORPHAN, "Foreground": FOREGROUND}.get(policy)
     kept = [f for f in have if f not in (ORPHAN, FOREGROUND)]
     return [*kept, wanted] if wanted else kept
+
+
+def finished(obj: Obj) -> bool:
+    """Whether the last finalizer of a deleted object is gone, so that the write is its removal."""
+    metadata = obj["metadata"]
+    return (
+        bool(metadata.get("deletionTimestamp"))
+        and not metadata.get("finalizers")
+        and not metadata.get("deletionGracePeriodSeconds")
+        and not (obj["kind"] == "Namespace" and (obj.get("spec") or {}).get("finalizers"))
+    )

@@ -7,13 +7,12 @@ new object from the old one); what admission, strategies and storage do is their
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, replace
-from typing import Protocol
+from dataclasses import replace
 
 import orjson
 
 from kdist.api import errors, meta
-from kdist.api.errors import AlreadyExists, BadRequest, Cause
+from kdist.api.errors import AlreadyExists, Cause
 from kdist.api.kinds import Kind
 from kdist.api.meta import Obj
 from kdist.api.resources import Resource
@@ -21,8 +20,9 @@ from kdist.api.schema import Schema
 from kdist.apiserver import managedfields as managed
 from kdist.apiserver import objectmeta
 from kdist.apiserver.admission import Request as AdmissionRequest
-from kdist.apiserver.admission.base import Operation, undefaulted, unheard, unrecorded
-from kdist.apiserver.authn.user import LOOPBACK, User
+from kdist.apiserver.admission.base import Operation, undefaulted
+from kdist.apiserver.deletion import finished
+from kdist.apiserver.participants import BY_SERVER, NO_ADMISSION, Act, Admission, Companions
 from kdist.apiserver.store import Store, Stored
 from kdist.storage.interface import KeyValue, Mismatch, Write
 
@@ -31,52 +31,6 @@ GENERATE_ATTEMPTS = 8
 _WRITE_THROUGH = frozenset({"scale"})
 # Makes the new object from the old one, which it may change and return.
 Transform = Callable[[Obj], Awaitable[Obj]]
-
-
-@dataclass(frozen=True, slots=True)
-class Act:
-    """Who writes, and how: the parts of a request that the pipeline needs."""
-
-    user: User = LOOPBACK
-    dry_run: bool = False
-    manager: str = "kube-apiserver"
-    applies: bool = False  # a server-side apply: it has done its own field management
-    warn: Callable[[str], None] = unheard  # where admission's warnings go
-    annotate: Callable[[str, str], None] = unrecorded  # where its annotations for the audit log go
-
-
-class Admission(Protocol):
-    """The plug-in chain as the pipeline sees it."""
-
-    async def admit(self, request: AdmissionRequest) -> None:
-        """Complete the object or refuse."""
-
-    async def validate(self, request: AdmissionRequest) -> None:
-        """Refuse the finished object or not."""
-
-
-class Companions(Protocol):
-    """Keys that live and die with an object, such as a Service's claims on its addresses."""
-
-    async def allocate(self, new: Obj, old: Obj | None, *, dry_run: bool = False) -> Mapping[str, bytes]:
-        """Complete ``new``, which nobody judged yet; the keys that must not exist, with their values. ApiError."""
-
-    def released(self, new: Obj | None, old: Obj) -> list[str]:
-        """The keys that ``old`` has and ``new`` has not."""
-
-    def taken(self, key: str) -> None:
-        """Storage refused ``key``: somebody else has it."""
-
-
-class _NoAdmission:
-    async def admit(self, request: AdmissionRequest) -> None:
-        pass
-
-    async def validate(self, request: AdmissionRequest) -> None:
-        pass
-
-
-NO_ADMISSION = _NoAdmission()
 
 
 class Pipeline:
@@ -106,7 +60,7 @@ class Pipeline:
 
     # ----- create
 
-    async def create(self, obj: Obj, act: Act = Act()) -> Stored:
+    async def create(self, obj: Obj, act: Act = BY_SERVER) -> Stored:
         """Store a new object whose coordinates are set. A taken generated name is tried again."""
         generated = not obj["metadata"].get("name") and bool(obj["metadata"].get("generateName"))
         for attempt in range(GENERATE_ATTEMPTS):
@@ -170,7 +124,7 @@ class Pipeline:
         namespace: str,
         name: str,
         transform: Transform,
-        act: Act = Act(),
+        act: Act = BY_SERVER,
         *,
         subresource: str = "",
         create: Callable[[], Awaitable[Obj]] | None = None,
@@ -342,33 +296,3 @@ class Pipeline:
     def companions(self) -> Companions | None:
         """The companion keys of this resource's objects."""
         return self._companions
-
-
-def finished(obj: Obj) -> bool:
-    """Whether the last finalizer of a deleted object is gone, so that the write is its removal."""
-    metadata = obj["metadata"]
-    return (
-        bool(metadata.get("deletionTimestamp"))
-        and not metadata.get("finalizers")
-        and not metadata.get("deletionGracePeriodSeconds")
-        and not (obj["kind"] == "Namespace" and (obj.get("spec") or {}).get("finalizers"))
-    )
-
-
-def check_type(body: Obj, api_version: str, kind: str, known: Callable[[str, str], object]) -> None:
-    """Check that a body says it is what the URL takes, if it says anything. BadRequest.
-
-    ``known`` finds the schema of a version and kind, None when there is no such type.
-    """
-    have_kind, have_version = body.get("kind") or kind, body.get("apiVersion") or api_version
-    if (have_kind, have_version) == (kind, api_version):
-        return
-    opening = f'{have_kind} in version "{have_version.rpartition("/")[2]}" cannot be handled as a {kind}: '
-    if known(have_version, have_kind) is None:
-        raise BadRequest(f'{opening}no kind "{have_kind}" is registered for version "{have_version}"')
-    if have_kind != kind:
-        raise BadRequest(f"{opening}converting ({have_kind}) to ({kind}): unknown conversion")
-    if have_version != api_version:
-        raise BadRequest(
-            f"the API version in the data ({have_version}) does not match the expected API version ({api_version})"
-        )

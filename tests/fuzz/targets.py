@@ -23,7 +23,7 @@ from kdist.api.selectors import SelectorError, parse_field_selector, parse_label
 from kdist.apiserver import conversion, negotiation, objectmeta, protobuf, registry, requestinfo, tables
 from kdist.apiserver.handlers import paging
 from kdist.apiserver.handlers.patching import Patch
-from kdist.apiserver.pipeline import Act
+from kdist.apiserver.participants import Act
 from kdist.apiserver.validation import conform, decode, read_object
 from tests.fuzz.objects import hostile
 

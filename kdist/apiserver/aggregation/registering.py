@@ -15,7 +15,7 @@ from kdist.api.meta import Obj
 from kdist.apiserver.aggregation import priorities
 from kdist.apiserver.aggregation.backends import API_SERVICES
 from kdist.apiserver.deletion import Options
-from kdist.apiserver.pipeline import Act
+from kdist.apiserver.participants import Act
 from kdist.telemetry import log
 
 if TYPE_CHECKING:

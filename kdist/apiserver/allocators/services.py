@@ -39,7 +39,7 @@ async def open_allocator(
 
 
 class ServiceAllocator:
-    """See :class:`kdist.apiserver.pipeline.Companions`. The first address family is the default one."""
+    """See :class:`kdist.apiserver.participants.Companions`. The first address family is the default one."""
 
     def __init__(
         self,

@@ -23,7 +23,7 @@ from kdist.apiserver.crd import definition, status
 from kdist.apiserver.crd.conversion import WebhookConverter, webhook_of
 from kdist.apiserver.crd.strategy import CustomResourceStrategy
 from kdist.apiserver.deletion import Options
-from kdist.apiserver.pipeline import Act
+from kdist.apiserver.participants import Act
 from kdist.telemetry import log
 
 if TYPE_CHECKING:

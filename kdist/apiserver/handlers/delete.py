@@ -12,7 +12,8 @@ from kdist.apiserver.call import Call, copy
 from kdist.apiserver.deletion import Options
 from kdist.apiserver.handlers import selection
 from kdist.apiserver.handlers.read import list_object
-from kdist.apiserver.pipeline import Act, Pipeline
+from kdist.apiserver.participants import Act
+from kdist.apiserver.pipeline import Pipeline
 from kdist.apiserver.request import Request
 from kdist.storage.interface import KeyValue, Write
 from kdist.storage.watchcache import Entry

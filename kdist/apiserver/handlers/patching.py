@@ -15,7 +15,7 @@ from kdist.api.patch import merge, strategic
 from kdist.api.resources import Resource
 from kdist.apiserver import negotiation
 from kdist.apiserver.call import Call
-from kdist.apiserver.pipeline import Act
+from kdist.apiserver.participants import Act
 from kdist.apiserver.validation import decode, read_object
 from kdist.apiserver.validation.decode import Body, opening
 
