@@ -9,15 +9,14 @@ import asyncio
 from collections.abc import Awaitable
 from typing import TypeVar
 
-from kdist.agent import cgroups
 from kdist.agent.cri import errors
 from kdist.agent.interfaces import VolumeError
 from kdist.agent.pods import plan as plans
-from kdist.agent.pods import resources
 from kdist.agent.pods import spec as specs
 from kdist.agent.pods import status as statuses
 from kdist.agent.pods.actions import ActionError, Executor
-from kdist.agent.pods.backoff import BackOff
+from kdist.agent.pods.ground import Ground
+from kdist.agent.pods.holds import Holds
 from kdist.agent.pods.host import Host
 from kdist.agent.pods.interrupts import Interrupted, until
 from kdist.agent.pods.observed import Observed
@@ -34,12 +33,8 @@ log = telemetry.get(__name__)
 T = TypeVar("T")
 Verdict = tuple[str, str, str]
 
-# Volumes that show API objects are brought up to date about once a minute.
-REFRESH_SECONDS = 60.0
 # A failed step is tried again after this long, doubling up to the maximum.
 RETRY_FIRST, RETRY_MAXIMUM = 0.2, 60.0
-# A container that could not be configured or created: what it lacks may have come meanwhile.
-START_RETRY = 5.0
 DEADLINE: Verdict = (
     "Failed",
     "DeadlineExceeded",
@@ -55,17 +50,11 @@ class PodWorker:
         self.stage = Stage.RUNNING
         self._host = host
         self._executor = Executor(host, pod, self._pausable)
-        self._backoff = BackOff()
-        # Containers whose last start failed: when to try again, and what the status says until one succeeds.
-        self._held: dict[str, tuple[float, plans.Wait]] = {}
-        self._waiting: dict[str, plans.Wait] = {}
-        # Containers stopped for their next version: the status tells of the change once it was made.
-        self._replacing: set[str] = set()
+        self._ground = Ground(host, self._executor, self._pausable)
+        self._holds = Holds()
         self._verdict: Verdict | None = None
         self._removed = False
-        self._prepared = False
         self._rejected = False
-        self._refresh_at = 0.0
         self._retry = RETRY_FIRST
         self._stop_by: float | None = None
         self._wake = asyncio.Event()
@@ -194,18 +183,17 @@ class PodWorker:
         ):
             return 0.0
         verdicts = self._probe(observed)
-        plan = plans.plan(self.pod, observed, self._facts(observed, verdicts))
-        retried = {a.name for a in plan.actions if isinstance(a, plans.StartContainer)}
-        self._waiting = {name: wait for name, (_, wait) in self._held.items() if name in retried}
-        self._waiting.update(plan.waiting)
-        self._replacing &= retried
+        wait = self._holds.left(self.pod, observed, self._host.clock())
+        plan = plans.plan(self.pod, observed, plans.Facts(wait, verdicts.failing, verdicts.started))
+        starts = (a.name for a in plan.actions if isinstance(a, plans.StartContainer))
+        self._holds.planned(starts, plan.waiting)
         self._publish(observed)
         if self._advance(finished=plan.finished):
             return 0.0
         if not self._network_allows(plan):
             return 2.0
         if plan.actions:
-            await self._prepare()
+            await self._ground.prepare(self.pod)
             await self._act(plan.actions)
             return 0.0
         return await self._idle(plan)
@@ -213,33 +201,6 @@ class PodWorker:
     async def _observe(self) -> Observed:
         observed = self._host.cache.get(self.uid)
         return observed if observed.sandboxes else await self._host.cache.refresh(self.uid)
-
-    def _facts(self, observed: Observed, verdicts: Verdicts) -> plans.Facts:
-        now = self._host.clock()
-        wait = {
-            name: plans.Wait(end - now, held.reason, held.message)
-            for name, (end, held) in self._held.items()
-            if end > now
-        }
-        for container in specs.all_containers(self.pod):
-            name = container["name"]
-            run = observed.newest(name)
-            if run is None or not run.ended or name in wait:
-                continue
-            key = self._key(container)
-            left = self._backoff.remaining(key, run.finished_at / 1e9, now)
-            if left > 0:
-                wait[name] = plans.Wait(left, "CrashLoopBackOff", self._crash_message(name, key))
-        return plans.Facts(wait, verdicts.failing, verdicts.started)
-
-    def _key(self, container: Obj) -> tuple[str, ...]:
-        return (container["name"], specs.container_hash(container))
-
-    def _crash_message(self, name: str, key: tuple[str, ...]) -> str:
-        pod = f"{meta.name(self.pod)}_{meta.namespace(self.pod)}({self.uid})"
-        delay = int(self._backoff.delay(key))
-        text = f"{delay // 60}m{delay % 60}s" if delay >= 60 else f"{delay}s"
-        return f"back-off {text} restarting failed container={name} pod={pod}"
 
     def _network_allows(self, plan: plans.Plan) -> bool:
         wants = any(isinstance(a, plans.CreateSandbox) for a in plan.actions)
@@ -251,30 +212,8 @@ class PodWorker:
 
     def refresh_soon(self) -> None:
         """Bring the files of the pod's volumes up to date at once."""
-        self._refresh_at = 0.0
+        self._ground.refresh_soon()
         self.wake()
-
-    async def _prepare(self) -> None:
-        """Cgroup, directories and volumes, before anything of the pod starts."""
-        directory = self._host.paths(self.uid).directory
-        directory.mkdir(parents=True, exist_ok=True, mode=0o750)
-        if not self._prepared:
-            limits = resources.pod_limits(self.pod, self._host.node.pids_limit)
-            await self._host.cgroups.ensure(self._cgroup, limits)
-            await self._mount()
-            self._prepared = True
-            self._refresh_at = self._host.clock() + REFRESH_SECONDS
-
-    async def _mount(self) -> None:
-        try:
-            self._executor.volumes = await self._pausable(self._host.volumes.mount(self.pod))
-        except VolumeError as error:
-            self._host.record(self.pod, "", "Warning", "FailedMount", str(error))
-            raise
-
-    @property
-    def _cgroup(self) -> cgroups.Name:
-        return cgroups.pod_cgroup(resources.qos(self.pod), self.uid)
 
     async def _act(self, actions: tuple[plans.Action, ...]) -> None:
         for action in actions:
@@ -286,17 +225,11 @@ class PodWorker:
             self._probe(observed)
             if self._stop.is_set():
                 raise Interrupted
-            self._note_replacement(action)
+            self._holds.acted(action)
             self._publish(observed)
 
-    def _note_replacement(self, action: plans.Action) -> None:
-        if isinstance(action, plans.KillContainer) and action.replaced:
-            self._replacing.add(action.name)
-        elif isinstance(action, plans.StartContainer):
-            self._replacing.discard(action.name)
-
     async def _do(self, action: plans.Action, observed: Observed) -> None:
-        parent = self._host.cgroups.parent(self._cgroup)
+        parent = self._ground.parent(self.pod)
         match action:
             case plans.CreateSandbox():
                 await self._executor.create_sandbox(action, parent)
@@ -315,34 +248,22 @@ class PodWorker:
     async def _start(self, action: plans.StartContainer, observed: Observed, parent: str) -> None:
         container = specs.find_container(self.pod, action.name)
         if container is not None and observed.newest(action.name) is not None:
-            self._backoff.advance(self._key(container), self._host.clock())
+            self._holds.restarts(container, self._host.clock())
         try:
             await self._executor.start_container(action, observed, parent)
         except ActionError as error:
             # The other containers of the pod do not wait for this one.
             self._note(error)
             return
-        self._held.pop(action.name, None)
-        self._waiting.pop(action.name, None)
+        self._holds.started(action.name)
 
     def _note(self, error: ActionError) -> None:
         log.info("pod action failed", container=error.container, reason=error.reason, error=error)
-        if error.container:
-            seconds = error.retry_after or START_RETRY
-            wait = plans.Wait(seconds, error.reason, error.message)
-            self._held[error.container] = (self._host.clock() + seconds, wait)
-            self._waiting[error.container] = wait
+        self._holds.failed(error, self._host.clock())
 
     async def _idle(self, plan: plans.Plan) -> float:
-        now = self._host.clock()
-        if self._prepared is False:
-            # Adopted from an earlier life of the agent: its containers run, its volumes must be known here.
-            await self._prepare()
-        elif now >= self._refresh_at:
-            self._refresh_at = now + REFRESH_SECONDS
-            await self._host.volumes.refresh(self.pod)
-        pauses = [wait.seconds for wait in plan.waiting.values()]
-        pauses.append(self._refresh_at - now)
+        pauses = [await self._ground.keep(self.pod)]
+        pauses += [wait.seconds for wait in plan.waiting.values()]
         left = self._deadline_left()
         if left is not None:
             pauses.append(left)
@@ -398,10 +319,7 @@ class PodWorker:
 
     async def _after_stop(self, observed: Observed) -> float | None:
         self._host.prober.forget(self.uid)
-        await self._host.volumes.unmount(self.uid)
-        known = (self.pod.get("status") or {}).get("qosClass")
-        for qos in (known,) if known else cgroups.QOS_CLASSES:
-            await self._host.cgroups.remove(cgroups.pod_cgroup(qos, self.uid))
+        await self._ground.clear(self.pod)
         self._advance(idle=True)
         return 0.0
 
@@ -437,7 +355,7 @@ class PodWorker:
         facts = statuses.StatusFacts(
             now=meta.now(),
             host_ips=self._host.node.host_ips,
-            waiting=self._waiting if self.stage is Stage.RUNNING else {},
+            waiting=self._holds.waiting if self.stage is Stage.RUNNING else {},
             ready=verdicts.ready,
             started=verdicts.started,
             stopped=self.stage in (Stage.STOPPED, Stage.GONE) and self._stop.is_set(),
@@ -447,7 +365,7 @@ class PodWorker:
         return statuses.build(self.pod, observed, facts)
 
     def _publish(self, observed: Observed) -> None:
-        if self._removed or (self._replacing and self.stage is Stage.RUNNING):
+        if self._removed or (self._holds.replacing and self.stage is Stage.RUNNING):
             return
         self._own_status = self._status(observed)
         self.pod = self._executor.pod = {**self.pod, "status": self._own_status}
