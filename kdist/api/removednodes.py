@@ -17,6 +17,8 @@ TYPE = "kdist.io/removed-node"
 PREFIX = "removed-node-"
 # When the node last asked to come in and was refused; written by the API servers.
 ASKED = "kdist.io/last-asked"
+# Says in the details of an answer that this is why the node is not let in.
+REFUSED = "removednode"
 _BEFORE = "issued-before"
 
 

@@ -37,7 +37,8 @@ class RemovedNodes:
         self._asked(node)
         raise Unauthorized(
             f"node {node} was removed from the cluster at {removed.moment}, and the certificate it had then is "
-            f"refused: bring it back with site.yml --limit {node}, or clean the host with kdist reset"
+            f"refused: bring it back with site.yml --limit {node}, or clean the host with kdist reset",
+            details={"name": node, "kind": removednodes.REFUSED},
         )
 
 

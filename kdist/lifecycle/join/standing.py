@@ -12,12 +12,16 @@ import urllib.request
 from collections.abc import Iterable
 from pathlib import Path
 
+from kdist.api import removednodes
+
 SECONDS = 3.0
-_UNAUTHORIZED = 401
 
 
 def refusal(servers: Iterable[str], authority: bytes, certificate: Path, node: str) -> str | None:
-    """Why the first API server that answers refuses the certificate (a file with its key); None when it does not."""
+    """Why the first API server that answers takes the node for removed; None when it does not.
+
+    ``certificate``: a file with its key. Whatever else an answer complains of is not the certificate's fault.
+    """
     try:
         tls = ssl.create_default_context(cadata=authority.decode())
         tls.load_cert_chain(certificate)
@@ -29,14 +33,15 @@ def refusal(servers: Iterable[str], authority: bytes, certificate: Path, node: s
                 return None
         except urllib.error.HTTPError as answer:
             with answer:
-                return _told(answer.read()) if answer.code == _UNAUTHORIZED else None
+                return _told(answer.read())
         except OSError:
             continue
     return None
 
 
-def _told(body: bytes) -> str:
+def _told(body: bytes) -> str | None:
     try:
-        return str(json.loads(body)["message"])
-    except (ValueError, LookupError, TypeError):
-        return "the cluster refuses its certificate"
+        status = json.loads(body)
+        return str(status["message"]) if status["details"]["kind"] == removednodes.REFUSED else None
+    except (ValueError, LookupError, TypeError):  # not an answer of ours, or of another kind
+        return None

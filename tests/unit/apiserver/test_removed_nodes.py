@@ -62,7 +62,10 @@ def test_a_certificate_from_before_the_removal_is_refused_and_says_what_to_do():
     judged = authority(removednodes.secret("w2", moment(1)), asked=asked.append)
     with pytest.raises(Unauthorized, match=r"w2 was removed from the cluster at .* site\.yml --limit w2"):
         judged.user(certificate("w2"))
-    assert asked == ["w2"]
+    with pytest.raises(Unauthorized) as refused:
+        judged.user(certificate("w2"))
+    assert refused.value.details["kind"] == removednodes.REFUSED
+    assert asked[:1] == ["w2"]
 
 
 def test_a_certificate_from_after_the_removal_and_other_nodes_are_let_in():
