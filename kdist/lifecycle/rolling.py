@@ -14,10 +14,11 @@ from typing import Any
 import yaml
 
 from kdist.lifecycle.certificates.settled import answers
-from kdist.lifecycle.etcd.etcdctl import ALIVE_TIMEOUT, Etcdctl, EtcdctlError
+from kdist.lifecycle.etcd.etcdctl import Etcdctl, EtcdctlError
 from kdist.lifecycle.processes import Process, processes
 
-_ETCD_HEALTH = "http://127.0.0.1:2381/health"
+# A full database is no reason to wait: a larger quota may be what the manifests bring.
+_ETCD_HEALTH = "http://127.0.0.1:2381/health?exclude=NOSPACE"
 
 Ask = Callable[[str], str | None]
 
@@ -37,10 +38,10 @@ def silent(peers: Mapping[str, str], api_port: int, ask: Ask = answers, etcd: As
 
 def _etcd(url: str) -> str | None:
     try:
-        Etcdctl([url]).run("endpoint", "health", timeout=ALIVE_TIMEOUT)
+        found = Etcdctl([url]).status(url)
     except EtcdctlError as error:
         return str(error)
-    return None
+    return None if found.leader else "it knows no leader"
 
 
 def behind(
