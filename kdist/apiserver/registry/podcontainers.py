@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any
 
 from kdist.api.errors import Cause
 from kdist.api.meta import Obj
-from kdist.apiserver.registry import podcontext, podenvironment, podprobes, podresources
-from kdist.apiserver.registry.podvolumes import check_descending_path
+from kdist.apiserver.registry import podcontext, podenvironment, podmounts, podprobes, podresources
 from kdist.apiserver.validation import causes, names
 from kdist.apiserver.validation.enums import one_of
 
@@ -32,6 +31,8 @@ def check_all(spec: Obj, field: str, usable: set[str]) -> list[Cause]:
         if container.get("restartPolicy") is not None:
             told = "may not be set for non-init containers"
             found.append(causes.forbidden(f"{field}.containers[{at}].restartPolicy", told))
+    for at, container in enumerate(spec.get("initContainers") or ()):  # they run one by one
+        found += _host_ports([container], f"{field}.initContainers", at)
     found += _sidecars(spec.get("initContainers") or (), f"{field}.initContainers")
     return found + _host_ports(containers, f"{field}.containers")
 
@@ -52,9 +53,11 @@ def check_container(container: Obj, field: str, volumes: set[str], spec: Obj) ->
     found += one_of(container, "terminationMessagePolicy", field, ("File", "FallbackToLogsOnError"))
     found += _ports(container.get("ports") or [], f"{field}.ports")
     found += podenvironment.check(container, field)
-    found += _mounts(container, field, volumes)
-    found += _devices(container, field, volumes)
+    found += podmounts.check(container, field, volumes, spec)
     found += podresources.check_resources(container.get("resources") or {}, f"{field}.resources")
+    if policies := container.get("resizePolicy"):
+        restarts = (spec.get("restartPolicy") or "") != "Never"
+        found += podresources.check_policies(policies, f"{field}.resizePolicy", restarts=restarts)
     found += podprobes.check(container, field)
     return found + list(
         podcontext.check_container(container.get("securityContext") or {}, spec, f"{field}.securityContext")
@@ -82,10 +85,10 @@ def _ports(ports: list[Obj], field: str) -> list[Cause]:
     return found
 
 
-def _host_ports(containers: list[Obj], field: str) -> list[Cause]:
+def _host_ports(containers: list[Obj], field: str, first: int = 0) -> list[Cause]:
     found: list[Cause] = []
     seen: set[tuple[Any, ...]] = set()
-    for at, container in enumerate(containers):
+    for at, container in enumerate(containers, first):
         for index, port in enumerate(container.get("ports") or ()):
             if not port.get("hostPort"):
                 continue
@@ -95,64 +98,6 @@ def _host_ports(containers: list[Obj], field: str) -> list[Cause]:
                 found.append(causes.duplicate(f"{field}[{at}].ports[{index}].hostPort", told))
             seen.add(key)
     return found
-
-
-def _mounts(container: Obj, field: str, volumes: set[str]) -> list[Cause]:
-    found: list[Cause] = []
-    seen: set[str] = set()
-    for at, mount in enumerate(container.get("volumeMounts") or ()):
-        where, path = f"{field}.volumeMounts[{at}]", mount.get("mountPath") or ""
-        name = mount.get("name") or ""
-        if not name:
-            found.append(causes.required(f"{where}.name"))
-        if name not in volumes:
-            found.append(causes.not_found(f"{where}.name", name))
-        if not path:
-            found.append(causes.required(f"{where}.mountPath"))
-        if path in seen:
-            found.append(causes.invalid(f"{where}.mountPath", path, "must be unique"))
-        seen.add(path)
-        if mount.get("subPath") and mount.get("subPathExpr"):
-            told = "subPathExpr and subPath are mutually exclusive"
-            found.append(causes.invalid(f"{where}.subPathExpr", mount["subPathExpr"], told))
-        for key in ("subPath", "subPathExpr"):  # named without the mount's place in the list
-            found += check_descending_path(mount.get(key) or "", f"{field}.volumeMounts.{key}")
-        found += one_of(mount, "mountPropagation", where, ("Bidirectional", "HostToContainer", "None"))
-        found += _recursively_read_only(mount, where)
-    return found
-
-
-def _recursively_read_only(mount: Obj, where: str) -> Iterator[Cause]:
-    wanted, field = mount.get("recursiveReadOnly"), f"{where}.recursiveReadOnly"
-    if wanted in (None, "Disabled"):
-        return
-    if wanted not in ("Enabled", "IfPossible"):
-        yield causes.not_supported(field, wanted, ("Disabled", "Enabled", "IfPossible"))
-        return
-    if not mount.get("readOnly"):
-        yield causes.forbidden(field, "may only be specified when readOnly is true")
-    if mount.get("mountPropagation") not in (None, "None"):
-        yield causes.forbidden(field, "may only be specified when mountPropagation is None or not specified")
-
-
-def _devices(container: Obj, field: str, volumes: set[str]) -> Iterator[Cause]:
-    taken: set[str] = set()
-    seen: set[str] = set()
-    for at, device in enumerate(container.get("volumeDevices") or ()):
-        where = f"{field}.volumeDevices[{at}]"
-        name, path = device.get("name") or "", device.get("devicePath") or ""
-        if not name:
-            yield causes.required(f"{where}.name")
-        if name in taken:
-            yield causes.invalid(f"{where}.name", name, "must be unique")
-        if name not in volumes:
-            yield causes.not_found(f"{where}.name", name)
-        if not path:
-            yield causes.required(f"{where}.devicePath")
-        if path in seen:
-            yield causes.invalid(f"{where}.devicePath", path, "must be unique")
-        taken.add(name)
-        seen.add(path)
 
 
 def _sidecars(containers: Iterable[Obj], field: str) -> list[Cause]:

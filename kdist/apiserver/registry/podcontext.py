@@ -10,7 +10,15 @@ from kdist.apiserver.validation import causes, names
 
 _PROFILES = ("Localhost", "RuntimeDefault", "Unconfined")
 _OF_LINUX = ("seLinuxOptions", "seccompProfile", "appArmorProfile", "runAsUser", "runAsGroup")
-_OF_LINUX_PODS = (*_OF_LINUX, "fsGroup", "fsGroupChangePolicy", "sysctls", "supplementalGroups")
+_OF_LINUX_PODS = (
+    *_OF_LINUX,
+    "fsGroup",
+    "fsGroupChangePolicy",
+    "sysctls",
+    "supplementalGroups",
+    "supplementalGroupsPolicy",
+    "seLinuxChangePolicy",
+)
 _OF_LINUX_CONTAINERS = (
     *_OF_LINUX,
     "capabilities",
@@ -33,12 +41,14 @@ def check_pod(spec: Obj, field: str) -> Iterator[Cause]:
     for key, values in (
         ("fsGroupChangePolicy", ("Always", "OnRootMismatch")),
         ("supplementalGroupsPolicy", ("Merge", "Strict")),
+        ("seLinuxChangePolicy", ("Recursive",)),  # the other one waits for the gate SELinuxMount
     ):
         if (policy := context.get(key)) is not None and policy not in values:
             yield causes.not_supported(f"{where}.{key}", policy, values)
     yield from _sysctls(context.get("sysctls") or (), spec, f"{where}.sysctls")
     yield from _profiles(context, where)
     yield from _of_system(context, spec, where, _OF_LINUX_PODS)
+    yield from _of_host(spec, field)
 
 
 def check_container(context: Obj, spec: Obj, field: str) -> Iterator[Cause]:
@@ -49,6 +59,8 @@ def check_container(context: Obj, spec: Obj, field: str) -> Iterator[Cause]:
     mount = context.get("procMount")
     if mount is not None and mount not in ("Default", "Unmasked"):
         yield causes.not_supported(f"{field}.procMount", mount, ("Default", "Unmasked"))
+    if mount == "Unmasked" and spec.get("hostUsers") is not False:
+        yield causes.invalid(f"{field}.procMount", mount, "`hostUsers` must be false to use `Unmasked`")
     if context.get("allowPrivilegeEscalation") is False:
         if context.get("privileged"):
             told = "cannot set `allowPrivilegeEscalation` to false and `privileged` to true"
@@ -58,6 +70,21 @@ def check_container(context: Obj, spec: Obj, field: str) -> Iterator[Cause]:
             yield causes.invalid(field, context, told)
     yield from _profiles(context, field)
     yield from _of_system(context, spec, field, _OF_LINUX_CONTAINERS)
+
+
+def _of_host(spec: Obj, field: str) -> Iterator[Cause]:
+    """Namespaces of the host go with its users, and neither with Windows."""
+    if spec.get("hostUsers") is False:
+        for key, shown in (("hostNetwork", "hostNetwork"), ("hostPID", "HostPID"), ("hostIPC", "HostIPC")):
+            if spec.get(key):
+                yield causes.forbidden(f"{field}.{shown}", "when `pod.Spec.HostUsers` is false")
+    if (spec.get("os") or {}).get("name") == "windows":
+        for key in ("hostUsers", "shareProcessNamespace"):
+            if spec.get(key) is not None:
+                yield causes.forbidden(f"{field}.{key}", "cannot be set for a windows pod")
+        for key in ("hostPID", "hostIPC"):
+            if spec.get(key):
+                yield causes.forbidden(f"{field}.{key}", "cannot be set for a windows pod")
 
 
 def _identity(number: int, field: str) -> Iterator[Cause]:

@@ -12,9 +12,9 @@ from kdist.apiserver.validation import causes, names
 
 _RELAXED = re.compile(r"[a-z0-9_]([-a-z0-9_]*[a-z0-9])?(\.[a-z0-9_]([-a-z0-9_]*[a-z0-9])?)*")
 _RELAXED_TOLD = (
-    "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, an optional '-', '_' or '.', "
+    "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '_', '-' or '.', "
     "and must start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is "
-    "'[a-z0-9]([-a-z0-9_]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9_]*[a-z0-9])?)*')"
+    "'[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')"
 )
 
 
@@ -27,7 +27,24 @@ def check(spec: Obj, field: str, features: Features) -> list[Cause]:
         for at, container in enumerate(spec.get(kind) or ()):
             if "lifecycle" in container:
                 found += _sleeps(container["lifecycle"], f"{field}.{kind}[{at}].lifecycle", spec, features)
+    if not features.reached("1.33"):
+        found += _before_1_33(spec, field)
     return found
+
+
+def _before_1_33(spec: Obj, field: str) -> Iterator[Cause]:
+    """Volumes from images are mounted as a whole, and init containers have no policies for resizes."""
+    images = {v.get("name") for v in spec.get("volumes") or () if "image" in v}
+    for kind in ("initContainers", "containers"):
+        for at, container in enumerate(spec.get(kind) or ()):
+            where = f"{field}.{kind}[{at}]"
+            for index, mount in enumerate(container.get("volumeMounts") or () if images else ()):
+                for key in ("subPath", "subPathExpr"):
+                    if mount.get("name") in images and mount.get(key):
+                        told = "not allowed in image volume sources"
+                        yield causes.invalid(f"{where}.volumeMounts[{index}].{key}", mount[key], told)
+            if kind == "initContainers" and (policies := container.get("resizePolicy")):
+                yield causes.invalid(f"{where}.resizePolicy", policies, "must not be set for init containers")
 
 
 def _searches(config: Obj | None, field: str, features: Features) -> Iterator[Cause]:

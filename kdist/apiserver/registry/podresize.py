@@ -10,6 +10,7 @@ from typing import Any
 
 from kdist.api import meta, pods, quantity
 from kdist.api.errors import Cause
+from kdist.api.features import Features
 from kdist.api.meta import Obj
 from kdist.apiserver.registry.base import keep
 from kdist.apiserver.registry.podannotations import MIRROR
@@ -19,9 +20,9 @@ _KINDS = ("containers", "initContainers")
 _MUTABLE = ("cpu", "memory")
 
 
-def take(spec: Obj, wanted: Obj) -> None:
-    """Write the resources and policies of ``wanted`` into ``spec``, in place, container by container."""
-    for kind in _KINDS:
+def take(spec: Obj, wanted: Obj, features: Features) -> None:
+    """Write the resources and policies of ``wanted`` into ``spec``, in place; sidecars' from 1.33 on."""
+    for kind in _KINDS if features.reached("1.33") else _KINDS[:1]:
         by_name = {c.get("name"): c for c in wanted.get(kind) or ()}
         for container in spec.get(kind) or ():
             if (asked := by_name.get(container.get("name"))) is None:
@@ -31,7 +32,7 @@ def take(spec: Obj, wanted: Obj) -> None:
                     keep(container, asked, field)
 
 
-def check(new: Obj, old: Obj) -> list[Cause]:
+def check(new: Obj, old: Obj, features: Features) -> list[Cause]:
     """Causes for resizing ``old`` to ``new``, whose spec is a valid one."""
     spec, before = new.get("spec") or {}, old.get("spec") or {}
     for refused, told in (
@@ -40,7 +41,7 @@ def check(new: Obj, old: Obj) -> list[Cause]:
         ((before.get("os") or {}).get("name") == "windows", "windows pods cannot be resized"),
     ):
         if refused:
-            return [causes.forbidden("", told)]
+            return [causes.forbidden("[]", told)]
     found: list[Cause] = []
     qos = (old.get("status") or {}).get("qosClass") or pods.qos_class(old)
     if pods.qos_class(new) != qos:
@@ -50,7 +51,10 @@ def check(new: Obj, old: Obj) -> list[Cause]:
     for kind in _KINDS:
         pairs = zip(spec.get(kind) or (), before.get(kind) or (), strict=True)
         for at, (container, previous) in enumerate(pairs):
-            found += _check_container(container, previous, f"spec.{kind}[{at}].resources")
+            where = f"spec.{kind}[{at}].resources"
+            found += _check_removed(container, previous, where)
+            if features.reached("1.33"):
+                found += _check_memory(container, previous, where)
     if any(_fixed(one) != _fixed(other) for one, other in _resources(spec, before)):
         found.append(causes.forbidden("spec", "only cpu and memory resources are mutable"))
     return found
@@ -69,15 +73,21 @@ def _supported(pod: Obj) -> bool:
     return True
 
 
-def _check_container(container: Obj, previous: Obj, field: str) -> Iterator[Cause]:
+def _check_removed(container: Obj, previous: Obj, field: str) -> Iterator[Cause]:
     new, old = container.get("resources") or {}, previous.get("resources") or {}
     for side in ("requests", "limits"):
         if (old.get(side) or {}).keys() - (new.get(side) or {}).keys():
             yield causes.forbidden(f"{field}.{side}", f"resource {side} cannot be removed")
+
+
+def _check_memory(container: Obj, previous: Obj, field: str) -> Iterator[Cause]:
+    """Memory that a process may have already is taken from it only by a restart."""
     policies = {p.get("resourceName"): p.get("restartPolicy") for p in container.get("resizePolicy") or ()}
     if policies.get("memory") == "RestartContainer":
         return
-    limit, had = ((r.get("limits") or {}).get("memory") for r in (new, old))
+    limit, had = (
+        ((c.get("resources") or {}).get("limits") or {}).get("memory") for c in (container, previous)
+    )
     if limit is not None and had is not None and quantity.parse(limit) < quantity.parse(had):
         told = "memory limits cannot be decreased unless resizePolicy is RestartContainer"
         yield causes.forbidden(f"{field}.limits[memory]", told)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from kdist.api import quantity
 from kdist.api.errors import Cause
 from kdist.api.meta import Obj
 from kdist.apiserver.validation import causes, names
 
+_RESIZED, _RESIZES = ("cpu", "memory"), ("NotRequired", "RestartContainer")
 _STANDARD = {"cpu", "memory", "ephemeral-storage", "storage"}
 
 
@@ -35,6 +38,26 @@ def check_resources(resources: Obj, field: str) -> list[Cause]:
     if any(name.startswith("hugepages-") for name in named) and not named & {"cpu", "memory"}:
         found.append(causes.forbidden(field, "HugePages require cpu or memory"))
     return found
+
+
+def check_policies(policies: list[Obj], field: str, *, restarts: bool) -> Iterator[Cause]:
+    """Causes for how resizes of a container go; in a pod that never restarts none may take a restart."""
+    seen: set[str] = set()
+    for at, policy in enumerate(policies):
+        name, restart = policy.get("resourceName") or "", policy.get("restartPolicy") or ""
+        if name in seen:
+            yield Cause(f"{field}[{at}]", f"Duplicate value: {name}", "FieldValueDuplicate")
+        seen.add(name)
+        if not name or not restart:
+            yield causes.required(field)
+        if name and name not in _RESIZED:
+            supported = ", ".join(f'"{resource}"' for resource in _RESIZED)
+            told = f"Unsupported value: {name}: supported values: {supported}"  # without quotes, as all such
+            yield Cause(field, told, "FieldValueNotSupported")
+        if restart and restart not in _RESIZES:
+            yield causes.not_supported(field, restart, _RESIZES)
+        if not restarts and restart != "NotRequired":
+            yield causes.invalid(field, restart, "must be 'NotRequired' when `restartPolicy` is 'Never'")
 
 
 def _is_extended(name: str) -> bool:

@@ -45,7 +45,7 @@ class PodStrategy(Strategy):
         spec = obj.setdefault("spec", {})
         podspec.default_pod(spec)
         if self.features("InPlacePodVerticalScaling"):
-            podspec.default_resize_policies(spec)
+            podspec.default_resize_policies(spec, sidecars=self.features.reached("1.33"))
 
     def prepare_create(self, obj: Obj) -> None:
         """A pod starts Pending, with its QoS class for life."""
@@ -81,6 +81,7 @@ class PodStrategy(Strategy):
         """The whole spec, and nothing but it."""
         spec = obj.get("spec") or {}
         found = [*podcheck.check_spec(spec, "spec"), *podvolumes.check_account(spec, "spec.volumes")]
+        found += podvolumes.check_images(spec, "spec.volumes")
         return found + podgates.check(spec, "spec", self.features)
 
     def check_content(self, obj: Obj) -> list[Cause]:
@@ -124,6 +125,7 @@ class PodStrategy(Strategy):
         if subresource == "status":
             self.prepare_status_update(new, old)
             return
+        _keep_metadata(new, old)
         wanted = new.get("spec") or {}
         new["spec"] = deepcopy(old.get("spec") or {})
         keep(new, old, "status")
@@ -132,7 +134,9 @@ class PodStrategy(Strategy):
             for container in new["spec"].get("ephemeralContainers") or ():
                 podspec.default_container(container)
         elif subresource == "resize":
-            podresize.take(new["spec"], wanted)
+            podresize.take(new["spec"], wanted, self.features)
+            if new["spec"] != old.get("spec") and not self.features.reached("1.33"):
+                new.setdefault("status", {})["resize"] = "Proposed"  # later, agents tell by conditions
         self.count_generation(new, old)
 
     def count_generation(self, new: Obj, old: Obj) -> None:
@@ -149,7 +153,10 @@ class PodStrategy(Strategy):
             return self.validate_status_update(new, old)
         if subresource == "ephemeralcontainers":
             return ephemeralcontainers.check(new.get("spec") or {}, old.get("spec") or {})
-        return [*self.check(new), *(podresize.check(new, old) if subresource == "resize" else ())]
+        return [
+            *self.check(new),
+            *(podresize.check(new, old, self.features) if subresource == "resize" else ()),
+        ]
 
     # ----- selection and deletion
 
@@ -176,6 +183,15 @@ class PodStrategy(Strategy):
         if not spec.get("nodeName") or pods.is_terminal(obj):
             return 0
         return max(int(grace), 0 if requested == 0 else 1)
+
+
+def _keep_metadata(new: Obj, old: Obj) -> None:
+    """What names the pod, and who manages what, is all of the metadata that comes with another view of it."""
+    coming = ("managedFields", "resourceVersion")
+    new["metadata"] = {
+        **deepcopy({k: v for k, v in old["metadata"].items() if k not in coming}),
+        **{k: new["metadata"][k] for k in coming if k in new["metadata"]},
+    }
 
 
 def bind(pod: Obj, binding: Obj) -> list[Cause]:

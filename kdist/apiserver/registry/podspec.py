@@ -53,9 +53,12 @@ def default_pod(spec: Obj) -> None:
                     fill(port, hostPort=port.get("containerPort"))
 
 
-def default_resize_policies(spec: Obj) -> None:
+def default_resize_policies(spec: Obj, *, sidecars: bool) -> None:
     """What a container asks for can be changed without a restart, unless it says otherwise."""
-    for container in spec.get("containers") or ():
+    resized = list(spec.get("containers") or ())
+    if sidecars:
+        resized += (c for c in spec.get("initContainers") or () if c.get("restartPolicy") == "Always")
+    for container in resized:
         asked = (container.get("resources") or {}).get("requests") or {}
         given = {policy.get("resourceName") for policy in container.get("resizePolicy") or ()}
         for name in ("cpu", "memory"):

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from kdist.api.errors import Cause
 from kdist.api.meta import Obj
 from kdist.apiserver.validation import causes, names
+from kdist.apiserver.validation.enums import one_of
 
 _HOST_PATHS = (
     "",
@@ -18,6 +19,7 @@ _HOST_PATHS = (
     "FileOrCreate",
     "Socket",
 )
+_PULL = ("Always", "IfNotPresent", "Never")
 _WITH_ITEMS = ("secret", "configMap", "projected", "downwardAPI")
 
 
@@ -34,6 +36,13 @@ def check(spec: Obj, field: str) -> tuple[list[Cause], set[str]]:
             usable.add(name)
         found += wrong
     return found, usable
+
+
+def check_images(spec: Obj, field: str) -> Iterator[Cause]:
+    """Images of volumes are named, once it is a pod's: a template may leave that to others."""
+    for at, volume in enumerate(spec.get("volumes") or ()):
+        if "image" in volume and not (volume["image"] or {}).get("reference"):
+            yield causes.required(f"{field}[{at}].image.reference")
 
 
 def check_account(spec: Obj, field: str) -> Iterator[Cause]:
@@ -69,6 +78,8 @@ def _source(volume: Obj, where: str) -> Iterator[Cause]:
     ):
         if source in volume and not volume[source].get(key):
             yield causes.required(f"{where}.{source}.{key}")
+    if "image" in volume:
+        yield from one_of(volume["image"], "pullPolicy", f"{where}.image", _PULL)
     if "ephemeral" in volume and not (volume["ephemeral"] or {}).get("volumeClaimTemplate"):
         yield causes.required(f"{where}.ephemeral.volumeClaimTemplate")
     if "hostPath" in volume:

@@ -13,6 +13,8 @@ _NOTHING: tuple[Any, ...] = (None, "", [], {})
 # What the schema requires but upstream takes without.
 _MAY_BE_EMPTY = {"conditions", "drivers", "endpoints", "limits", "serviceName"}
 _NOT_ASKED = {
+    ("ContainerResizePolicy", "resourceName"),
+    ("ContainerResizePolicy", "restartPolicy"),
     ("HTTPHeader", "name"),
     ("PodFailurePolicy", "rules"),
     ("PodFailurePolicyOnPodConditionsPattern", "status"),

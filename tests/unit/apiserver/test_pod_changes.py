@@ -51,6 +51,12 @@ def test_a_released_pod_is_steered_no_more() -> None:
 
 # ----- resize
 
+LEVEL = Features.parse("1.33", [])
+
+
+def resized(new: Obj, old: Obj) -> list[Any]:
+    return podresize.check(new, old, LEVEL)
+
 
 def sized(*, cpu: str = "1", limit: str = "128Mi", policy: str = "NotRequired") -> Obj:
     policies = [{"resourceName": "memory", "restartPolicy": policy}]
@@ -60,34 +66,34 @@ def sized(*, cpu: str = "1", limit: str = "128Mi", policy: str = "NotRequired") 
 
 
 def test_cpu_and_memory_can_be_resized() -> None:
-    assert podresize.check(sized(cpu="2", limit="256Mi"), sized()) == []
+    assert resized(sized(cpu="2", limit="256Mi"), sized()) == []
 
 
 def test_a_resize_takes_the_resources_and_nothing_else() -> None:
     spec, wanted = sized()["spec"], sized(cpu="2")["spec"]
     wanted["containers"][0]["image"] = "other"
-    podresize.take(spec, wanted)
+    podresize.take(spec, wanted, LEVEL)
     assert spec["containers"][0] == {**wanted["containers"][0], "image": "x:1"}
 
 
 def test_memory_limits_shrink_only_with_a_restart() -> None:
-    told = podresize.check(sized(limit="64Mi"), sized())
+    told = resized(sized(limit="64Mi"), sized())
     assert fields(told) == ["spec.containers[0].resources.limits[memory]"]
     restarted = {"policy": "RestartContainer"}
-    assert podresize.check(sized(limit="64Mi", **restarted), sized(**restarted)) == []
+    assert resized(sized(limit="64Mi", **restarted), sized(**restarted)) == []
 
 
 def test_a_resize_keeps_the_qos_class_and_removes_nothing() -> None:
     new = sized()
     new["spec"]["containers"][0]["resources"] = {}
     where = "spec.containers[0].resources"
-    assert fields(podresize.check(new, sized())) == ["spec", f"{where}.requests", f"{where}.limits"]
+    assert fields(resized(new, sized())) == ["spec", f"{where}.requests", f"{where}.limits"]
 
 
 def test_only_cpu_and_memory_can_be_resized() -> None:
     new = sized()
     new["spec"]["containers"][0]["resources"]["limits"]["example.com/device"] = "1"
-    assert [c.message for c in podresize.check(new, sized())] == [
+    assert [c.message for c in resized(new, sized())] == [
         "Forbidden: only cpu and memory resources are mutable"
     ]
 
@@ -105,7 +111,7 @@ def test_only_cpu_and_memory_can_be_resized() -> None:
 )
 def test_some_pods_cannot_be_resized(change: Obj, told: str) -> None:
     old = {**sized(), **change}
-    assert any(told in c.message for c in podresize.check(sized(cpu="2"), old))
+    assert any(told in c.message for c in resized(sized(cpu="2"), old))
 
 
 # ----- what agents with other features wrote
