@@ -10,11 +10,10 @@ from kdist import __version__
 from kdist.config.bundle import SUITES, BundleSettings
 from kdist.lifecycle.bundle import closure, contents, materials, oci, release, sbom, signature, site, wheels
 from kdist.lifecycle.bundle.contents import Digests, Source
-from kdist.lifecycle.bundle.layers import Blob
 from kdist.lifecycle.bundle.manifest import CONTROL_PLANE, NODE, OPERATOR, ImageEntry, Manifest
 from kdist.lifecycle.bundle.parts import Parts
 from kdist.lifecycle.bundle.process import BundleError, require
-from kdist.lifecycle.bundle.release import Release
+from kdist.lifecycle.bundle.release import Release, Tree
 from kdist.lifecycle.versions import Version
 
 TOOLS = {"apt-get": "apt", "dpkg-deb": "dpkg", "gcc": "gcc", "strip": "binutils"}
@@ -55,10 +54,10 @@ def _build(settings: BundleSettings, cache: Path, report: Report) -> Manifest:
     key, _ = signature.ensure_key(settings.key.expanduser())
     releases = _releases(settings, cache, checkout, report)
     report("images")
-    layers = {r.suite: r.layers(checkout, version) for r in releases}
-    images = _images(releases[0].parts, layers[releases[0].suite], version)
+    trees = {r.suite: r.tree(checkout, version) for r in releases}
+    images = _images(releases[0].parts, trees[releases[0].suite], version)
     own_wheel, digests = _own_wheel(checkout, version, cache), Digests(cache / "digests.json")
-    files, sites = _files(releases, layers, images, own_wheel, digests)
+    files, sites = _files(releases, trees, images, own_wheel, digests)
     files |= contents.tree_file(releases[0].parts.checkout(checkout, version), version)
     report("bill of materials")
     materials_of = materials.items(releases, images, own_wheel, digests, cache)
@@ -97,21 +96,23 @@ def _releases(settings: BundleSettings, cache: Path, checkout: Path, report: Rep
 
 def _files(
     releases: list[Release],
-    layers: dict[str, tuple[Blob, Blob]],
+    trees: dict[str, Tree],
     images: list[oci.Built],
     own_wheel: Path,
     digests: Digests,
 ) -> tuple[dict[str, Source], dict[str, tuple[str, ...]]]:
     """Every file of the bundle, and the files that make each suite's Python tree."""
     files = contents.image_files(images)
-    sites = {releases[0].suite: tuple(contents.layer_path(layer) for layer in layers[releases[0].suite])}
+    sites = {
+        releases[0].suite: tuple(contents.layer_path(layer) for layer in trees[releases[0].suite].roles())
+    }
     for one in releases:
         files |= contents.package_files(one, digests)
         files |= contents.wheel_files([*one.wheels, *one.operator_wheels], digests)
         if one.suite not in sites:
-            trees = contents.site_files(one.suite, layers[one.suite])
-            sites[one.suite] = tuple(trees)
-            files |= trees
+            layers = contents.site_files(one.suite, trees[one.suite].roles())
+            sites[one.suite] = tuple(layers)
+            files |= layers
     files |= contents.wheel_files([own_wheel], digests)
     return files, sites
 
@@ -122,14 +123,23 @@ def _own_wheel(checkout: Path, version: str, cache: Path) -> Path:
     return own
 
 
-def _images(parts: Parts, tree: tuple[Blob, Blob], version: str) -> list[oci.Built]:
-    busybox, libc = parts.busybox(), parts.libc()
-    kdist = (busybox, libc, parts.system(), *tree)
+def _images(parts: Parts, tree: Tree, version: str) -> list[oci.Built]:
+    busybox, libc, system = parts.busybox(), parts.libc(), parts.system()
     busybox_version, etcd_version = parts.busybox_package().upstream, parts.etcd_packages()[0].upstream
     python = {"PYTHONDONTWRITEBYTECODE": "1", "SSL_CERT_FILE": "/etc/ssl/certs/ca-certificates.crt"}
     images = (
         oci.Image("localhost/pause:3.10", (parts.pause(),), NODE, entrypoint=("/pause",)),
-        oci.Image(f"localhost/kdist:{version}", kdist, NODE, entrypoint=("kdist",), environment=python),
+        # One name, and on control planes more in it.
+        *(
+            oci.Image(
+                f"localhost/kdist:{version}",
+                (busybox, libc, system, *tree.of(role)),
+                role,
+                entrypoint=("kdist",),
+                environment=python,
+            )
+            for role in (NODE, CONTROL_PLANE)
+        ),
         oci.Image(f"localhost/busybox:{busybox_version}", (busybox,), NODE, command=("sh",)),
         oci.Image("localhost/demo-web:0.1.0", (busybox, parts.web_server()), NODE, entrypoint=("demo-web",)),
         oci.Image(

@@ -78,9 +78,9 @@ def _packages(directory: Path, suite: str, release: HostRelease) -> Iterator[str
 def _images(directory: Path, manifest: Manifest) -> Iterator[str]:
     """Every image is in the index under its digest, and its documents and layers go to whoever gets the image."""
     index = json.loads((directory / "images/index.json").read_text())["manifests"]
-    entries = {entry["annotations"]["io.containerd.image.name"]: entry["digest"] for entry in index}
+    entries = {(entry["annotations"]["io.containerd.image.name"], entry["digest"]) for entry in index}
     for image in manifest.images:
-        if entries.get(image.name) != image.digest:
+        if (image.name, image.digest) not in entries:
             yield f"image {image.name} is not in images/index.json as {image.digest}"
             continue
         for digest in _blobs(directory, image.digest):

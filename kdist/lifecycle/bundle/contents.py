@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -75,11 +75,11 @@ def layer_path(layer: Blob) -> str:
     return f"images/blobs/sha256/{layer.digest}"
 
 
-def site_files(suite: str, layers: Iterable[Blob]) -> dict[str, Source]:
-    """The Python tree of a suite that no image has."""
+def site_files(suite: str, layers: Mapping[Blob, str]) -> dict[str, Source]:
+    """The Python tree of a suite that no image has: its layers, and who needs each."""
     return {
-        f"site/{suite}/{layer.digest}": Source(layer.path, Entry(layer.digest, layer.size, NODE, suite))
-        for layer in layers
+        f"site/{suite}/{layer.digest}": Source(layer.path, Entry(layer.digest, layer.size, role, suite))
+        for layer, role in layers.items()
     }
 
 

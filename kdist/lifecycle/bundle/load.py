@@ -6,10 +6,11 @@ import json
 import os
 import subprocess
 import tarfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, Any
 
-from kdist.lifecycle.bundle.manifest import CONTROL_PLANE, NODE, Manifest
+from kdist.lifecycle.bundle.manifest import NODE, ImageEntry, Manifest
 from kdist.lifecycle.bundle.oci import LAYOUT, index
 from kdist.lifecycle.bundle.process import BundleError, run
 
@@ -17,24 +18,25 @@ CHUNK = 1 << 20
 CTR = ("ctr", "-n", "k8s.io")
 
 
-def missing(directory: Path, role: str) -> list[str]:
-    """Names of the role's images that containerd lacks or has with another digest."""
-    wanted = {
-        image.name: image.digest
-        for image in Manifest.read(directory).images
-        if _is_for(image.needed_by, role)
-    }
+def wanted(images: Sequence[ImageEntry], role: str) -> dict[str, str]:
+    """Name → digest of the role's images. Control planes' own of a name comes before everybody's."""
+    general = {image.name: image.digest for image in images if image.needed_by == NODE}
+    own = {image.name: image.digest for image in images if image.needed_by == role}
+    return general | own
+
+
+def missing(directory: Path, role: str) -> dict[str, str]:
+    """Name → digest of the role's images that containerd lacks or has with another digest."""
     present = _present()
-    return [name for name, digest in wanted.items() if present.get(name) != digest]
+    images = wanted(Manifest.read(directory).images, role)
+    return {name: digest for name, digest in images.items() if present.get(name) != digest}
 
 
 def load(directory: Path, role: str) -> list[str]:
     """Import the missing images; their names. BundleError when a blob is missing or containerd refuses."""
-    names = missing(directory, role)
-    if names:
-        entries = [
-            entry for entry in _index(directory) if entry["annotations"]["io.containerd.image.name"] in names
-        ]
+    lacking = missing(directory, role)
+    if lacking:
+        entries = [entry for entry in _index(directory) if (_name(entry), entry["digest"]) in lacking.items()]
         process = subprocess.Popen(
             [*CTR, "images", "import", "-"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL
         )
@@ -47,8 +49,8 @@ def load(directory: Path, role: str) -> list[str]:
         except BrokenPipeError:
             pass  # it has told why on standard error
         if process.wait():
-            raise BundleError(f"containerd did not import {', '.join(names)}")
-    return names
+            raise BundleError(f"containerd did not import {', '.join(lacking)}")
+    return list(lacking)
 
 
 def stream(
@@ -96,6 +98,10 @@ def _blobs(directory: Path, entry: dict[str, Any]) -> list[str]:
     return [manifest, _blob_path(content["config"]), *(_blob_path(layer) for layer in content["layers"])]
 
 
+def _name(entry: dict[str, Any]) -> str:
+    return str(entry["annotations"]["io.containerd.image.name"])
+
+
 def _blob_path(descriptor: dict[str, Any]) -> str:
     return "blobs/" + str(descriptor["digest"]).replace(":", "/")
 
@@ -114,7 +120,3 @@ def _present() -> dict[str, str]:
     """Image name → digest, as containerd lists them."""
     rows = [line.split() for line in run(*CTR, "images", "list").splitlines()[1:]]
     return {row[0]: row[2] for row in rows if len(row) > 2}
-
-
-def _is_for(needed_by: str, role: str) -> bool:
-    return needed_by == NODE or (needed_by == CONTROL_PLANE and role == CONTROL_PLANE)

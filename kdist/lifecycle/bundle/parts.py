@@ -1,7 +1,7 @@
 """The layers images are made of, each from its inputs: Debian packages, wheels, kdist itself.
 
 From the bottom up: ``busybox`` (a merged-usr skeleton and a shell), ``libc``, then ``etcd`` on the one hand and
-``system``, ``dependencies``, ``kdist`` on the other.
+``system``, ``dependencies`` (those of every host, then those of control planes), ``kdist`` on the other.
 """
 
 from __future__ import annotations
@@ -179,19 +179,19 @@ class Parts:
         packages = self.system_packages()
         return self._layers.layer("system", _inputs(packages), lambda tar: tar.tree(self._system_root()))
 
-    def dependencies(self, wheels: list[Path], levels: list[str]) -> Blob:
-        """Third-party Python packages."""
+    def dependencies(self, name: str, wheels: list[Path], levels: tuple[str, ...]) -> Blob:
+        """Third-party Python packages; of schemas those of these API levels."""
         inputs = _inputs(self._python_packages()) + "".join(wheel.name for wheel in wheels) + str(levels)
 
         def fill(tar: TarWriter) -> None:
-            tree = site.clear(self._cache / "stage/dependencies")
+            tree = site.clear(self._cache / f"stage/{name}")
             site.unpack_wheels(wheels, tree, levels)
             site.strip(tree)
             self._interpreter().compile(tree, f"/{site.PREFIX}/lib")
             tar.tree_at(tree, f"{site.PREFIX}/lib")
             shutil.rmtree(tree)
 
-        return self._layers.layer(f"{self._suite}-dependencies", inputs, fill)
+        return self._layers.layer(f"{self._suite}-{name}", inputs, fill)
 
     def kdist(self, checkout: Path, version: str) -> Blob:
         """kdist itself and its launcher; last, the mark that the tree is complete."""

@@ -24,8 +24,40 @@ NODE_PACKAGES = (
     "socat",
 )
 CONTROL_PLANE_PACKAGES = ("etcd-client",)
+# What only the control plane imports, two thirds of the Python tree: workers are spared it. What is not named here
+# goes to every host; tests/unit/lifecycle/bundle/test_release.py holds the other components to it.
+CONTROL_PLANE_WHEELS = frozenset(
+    {
+        "cel_expr_python",
+        "fastapi",
+        "google_re2",
+        "kubernetes_validate",
+        "numpy",
+        "pydantic",
+        "pydantic_core",
+        "pynacl",
+        "starlette",
+    }
+)
 # The first Debian release with a kubectl package; it needs nothing but a C library, so it runs on 12 too.
 KUBECTL_SUITE = "trixie"
+
+
+@dataclass(frozen=True)
+class Tree:
+    """The layers of a Python tree: third-party packages of every host, those of control planes besides, and kdist."""
+
+    shared: Blob
+    control_plane: Blob
+    kdist: Blob
+
+    def of(self, role: str) -> tuple[Blob, ...]:
+        """The layers of one role's tree, lowest first; kdist's says that the tree is complete, so it comes last."""
+        return (self.shared, *([self.control_plane] if role == CONTROL_PLANE else []), self.kdist)
+
+    def roles(self) -> dict[Blob, str]:
+        """Layer → who needs it."""
+        return {layer: NODE if layer in self.of(NODE) else CONTROL_PLANE for layer in self.of(CONTROL_PLANE)}
 
 
 @dataclass(frozen=True)
@@ -40,12 +72,19 @@ class Release:
     wheels: list[Path]
     operator_wheels: list[Path]
 
-    def layers(self, checkout: Path, version: str) -> tuple[Blob, Blob]:
-        """The Python tree: third-party packages, kdist. On hosts of the images' suite these are image layers.
+    def tree(self, checkout: Path, version: str) -> Tree:
+        """The Python tree. On hosts of the images' suite its layers are image layers.
 
-        The first, which is large, does not depend on the API level: an upgrade that moves it need not send it again.
+        Third-party packages, which are large, do not depend on the API level: an upgrade that moves it does not send
+        them again.
         """
-        return self.parts.dependencies(self.wheels, list(LEVELS)), self.parts.kdist(checkout, version)
+        wide = [wheel for wheel in self.wheels if wheel.name.partition("-")[0] in CONTROL_PLANE_WHEELS]
+        slim = [wheel for wheel in self.wheels if wheel not in wide]
+        return Tree(
+            self.parts.dependencies("dependencies", slim, ()),
+            self.parts.dependencies("control-plane", wide, tuple(LEVELS)),
+            self.parts.kdist(checkout, version),
+        )
 
     def described(self, layers: tuple[str, ...]) -> HostRelease:
         """As the manifest has it; ``layers`` are names of files in the bundle."""
