@@ -87,7 +87,7 @@ def load(path: Path) -> Case:
 
 def all_cases() -> list[Case]:
     """The cases of all resources, those with most requests first."""
-    files = sorted(p for p in CASES.rglob("*.yaml") if p.parent.name != "scenarios")
+    files = sorted(p for p in CASES.rglob("*.yaml") if p.parent == CASES)
     return sorted((load(p) for p in files), key=lambda c: -len(orjson.dumps(c.objects)))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -12,7 +13,7 @@ from kdist.api.scheme import Scheme
 from kdist.apiserver.authn.user import User
 from kdist.apiserver.lifecycle import ApiServer
 from kdist.config.apiserver import ApiServerSettings
-from tests.corpus import compare, discovery, scenarios
+from tests.corpus import compare, discovery, gated, scenarios
 from tests.corpus.resources import Case, Run, all_cases
 from tests.corpus.transport import Answer, Call, decoded
 
@@ -81,20 +82,27 @@ def _scope(call: Call) -> dict[str, Any]:
     }
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def transport() -> AsyncIterator[_InProcess]:
+@contextlib.asynccontextmanager
+async def _serving(*gates: str) -> AsyncIterator[_InProcess]:
     settings = ApiServerSettings(
         storage="memory",
         bind_address="127.0.0.1",
         secure_port=0,
         advertise_address="192.0.2.10",
         shutdown_grace=0.1,
+        feature_gates=gates,
     )
     server = ApiServer(settings)
     server.core.authenticator = _Everybody(server.core.authenticator)  # type: ignore[assignment]
     await server.start()
     yield _InProcess(server)
     await server.stop()
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def transport() -> AsyncIterator[_InProcess]:
+    async with _serving() as made:
+        yield made
 
 
 @pytest.mark.parametrize("case", _CASES, ids=lambda case: case.resource)
@@ -121,6 +129,12 @@ async def test_scenarios_go_as_upstream_says(transport: _InProcess, scenario: sc
     assert not unknown, "\n".join(f"{told}\n    " + "\n    ".join(lines) for told, lines in unknown.items())
     equal = known - found.keys()
     assert not equal, f"no longer different, take it off scenario_differences.yaml: {sorted(equal)}"
+
+
+async def test_pods_under_feature_gates_are_answered_as_upstream_does() -> None:
+    async with _serving(*(f"{gate}=true" for gate in gated.cases().gates)) as transport:
+        found = compare.differing(gated.expected(), await gated.ask(transport))
+    assert not found, "\n".join(f"{told}\n    " + "\n    ".join(lines) for told, lines in found.items())
 
 
 async def test_discovery_tells_what_upstreams_does(transport: _InProcess) -> None:
