@@ -56,6 +56,8 @@ class Resource:
     unlisted_verbs: tuple[str, ...] = ()
     #: What users of this version are warned of; empty when there is nothing.
     deprecation: str = ""
+    #: The API level from which on that holds for a built-in resource.
+    deprecated_since: str = ""
 
     @property
     def api_version(self) -> str:
@@ -120,7 +122,10 @@ class _Family:
         stored_as: str = "",
         since: str = "",
         feature: str = "",
+        deprecated: str = "",
+        instead: str = "",
     ) -> Resource:
+        told = f"{self.group}/{self.version} {kind}".lstrip("/") + f" is deprecated in v{deprecated}+"
         subresources = [_subresource(s, self.group, self.version, kind) for s in sub.split()]
         stored = "get" in verbs and prefix != ""
         return Resource(
@@ -138,15 +143,32 @@ class _Family:
             stored_as=stored_as,
             since=since,
             feature=feature,
+            deprecation=(told + (f"; use {instead}" if instead else "")) if deprecated else "",
+            deprecated_since=deprecated,
         )
 
 
 def _core() -> Iterator[Resource]:
     row = _Family("", "v1").row
     yield row("bindings", "Binding", verbs=("create",))
-    yield row("componentstatuses", "ComponentStatus", "cs", cluster=True, verbs=("get", "list"), prefix="")
+    yield row(
+        "componentstatuses",
+        "ComponentStatus",
+        "cs",
+        cluster=True,
+        verbs=("get", "list"),
+        prefix="",
+        deprecated="1.19",
+    )
     yield row("configmaps", "ConfigMap", "cm")
-    yield row("endpoints", "Endpoints", "ep", prefix="services/endpoints")
+    yield row(
+        "endpoints",
+        "Endpoints",
+        "ep",
+        prefix="services/endpoints",
+        deprecated="1.33",
+        instead="discovery.k8s.io/v1 EndpointSlice",
+    )
     yield row("events", "Event", "ev")
     yield row("limitranges", "LimitRange", "limits")
     without_collection = tuple(v for v in ALL_VERBS if v != "deletecollection")

@@ -216,4 +216,6 @@ def _of_level(resource: Resource, features: Features) -> Resource:
         return features.reached(sub.since) and (not sub.feature or features(sub.feature))
 
     kept = {name: s for name, s in resource.subresources.items() if served(s)}
-    return resource if len(kept) == len(resource.subresources) else replace(resource, subresources=kept)
+    if len(kept) != len(resource.subresources):
+        resource = replace(resource, subresources=kept)
+    return resource if features.reached(resource.deprecated_since) else replace(resource, deprecation="")

@@ -217,6 +217,9 @@ class Application:
             call = Call(self._core, request, send, resource)
             if resource.deprecation:
                 request.warn(resource.deprecation)
+                if resource.deprecated_since:
+                    asked = (resource.group, resource.version, resource.plural, info.subresource)
+                    metrics.DEPRECATED.at(*asked, "").value = 1
             _check_form(call)
             await handler(call)
         elif not info.group or scheme.resources_of(info.group, info.version):

@@ -13,20 +13,20 @@ from kdist.apiserver.ports import Obj, Reader
 LIMIT_RANGES = Kind("", "v1", "limitranges", "LimitRange")
 ANNOTATION = "kubernetes.io/limit-ranger"
 Amounts = dict[str, Decimal]
-_PODS, _CLAIMS = ("", "pods"), ("", "persistentvolumeclaims")
+_PODS, _RESIZES, _CLAIMS = ("", "pods"), ("", "pods/resize"), ("", "persistentvolumeclaims")
 
 
 class LimitRanger(Plugin):
-    """Applies every LimitRange of the namespace to new pods and to claims."""
+    """Applies every LimitRange of the namespace to new pods, to those that are resized, and to claims."""
 
-    targets = frozenset({_PODS, _CLAIMS})
+    targets = frozenset({_PODS, _RESIZES, _CLAIMS})
 
     def __init__(self, reader: Reader) -> None:
         self._reader = reader
 
     async def admit(self, request: Request) -> None:
         """Give containers the defaults they lack."""
-        if request.target != _PODS or request.verb != "create":
+        if request.target != _RESIZES and (request.target != _PODS or request.verb != "create"):
             return
         for limit_range in self._ranges(request):
             for item in _items(limit_range, "Container"):

@@ -96,7 +96,7 @@ def _as_json(body: bytes) -> bytes | None:
 
 
 def _deprecation(request: Request) -> dict[str, str]:
-    """No version that is served is deprecated unless a custom resource says so."""
+    """Whether the version that was asked for is on its way out."""
     warned = [text for text in request.warnings if " is deprecated" in text]
     return {"k8s.io/deprecated": "true"} if warned else {}
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 
 from kdist.api.meta import Obj
-from kdist.apiserver import metrics
 from kdist.apiserver.call import Call
 from kdist.apiserver.handlers import selection
 from kdist.apiserver.handlers.read import list_object
@@ -40,8 +39,6 @@ def _entry(status: Obj) -> Entry:
 
 async def list_(call: Call) -> None:
     """Every component."""
-    call.request.warn("v1 ComponentStatus is deprecated in v1.19+")
-    metrics.DEPRECATED.at("", "v1", "componentstatuses", "", "").value = 1
     selected = selection.of(call)
     statuses = [s for s in await _statuses(call) if selected.select([_entry(s)])]
     form = call.form
@@ -52,8 +49,6 @@ async def list_(call: Call) -> None:
 
 async def get(call: Call) -> None:
     """One component."""
-    call.request.warn("v1 ComponentStatus is deprecated in v1.19+")
-    metrics.DEPRECATED.at("", "v1", "componentstatuses", "", "").value = 1
     for status in await _statuses(call):
         if status["metadata"]["name"] == call.name:
             await call.reply(status)

@@ -106,7 +106,9 @@ class JobStrategy(Strategy):
     def warnings(self, obj: Obj, old: Obj | None = None) -> list[str]:
         """Names that pods inherit, what their template says in vain."""
         told = [] if old else podwarnings.of_name(meta.name(obj), podwarnings.POD_NAMES)
-        return told + podwarnings.of_template((obj.get("spec") or {}).get("template") or {}, "spec.template")
+        return told + podwarnings.of_template(
+            (obj.get("spec") or {}).get("template") or {}, "spec.template", self.features
+        )
 
     def check_update(self, new: Obj, old: Obj) -> list[Cause]:
         """What runs cannot change; how much runs at a time can."""
@@ -203,7 +205,7 @@ class CronJobStrategy(Strategy):
         """Names that pods inherit, what their template says in vain."""
         told = [] if old else podwarnings.of_name(meta.name(obj), podwarnings.POD_NAMES)
         template = meta.get(obj, "spec.jobTemplate.spec.template", {})
-        return told + podwarnings.of_template(template, "spec.jobTemplate.spec.template")
+        return told + podwarnings.of_template(template, "spec.jobTemplate.spec.template", self.features)
 
 
 def _template_labels(job: Obj) -> dict[str, str]:

@@ -43,7 +43,9 @@ class DaemonSetStrategy(WorkloadStrategy):
 
     def warnings(self, obj: Obj, old: Obj | None = None) -> list[str]:
         """Only of the template: pods get names of their own."""
-        return podwarnings.of_template((obj.get("spec") or {}).get("template") or {}, "spec.template")
+        return podwarnings.of_template(
+            (obj.get("spec") or {}).get("template") or {}, "spec.template", self.features
+        )
 
     def prepare_create(self, obj: Obj) -> None:
         """Templates are counted, where clients of an older version look for it."""

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from kdist.api import meta
 from kdist.api.errors import Cause
 from kdist.api.meta import Obj
+from kdist.apiserver.registry import oddaddresses
 from kdist.apiserver.registry.addresses import special_address
 from kdist.apiserver.registry.base import Strategy
 from kdist.apiserver.registry.podcheck import ip_address
@@ -51,6 +52,19 @@ class EndpointsStrategy(Strategy):
         for at, subset in enumerate(obj.get("subsets") or ()):
             found += _subset(subset, f"subsets[{at}]")
         return found
+
+    def warnings(self, obj: Obj, old: Obj | None = None) -> list[str]:
+        """Addresses that are hard to read, from 1.33 on."""
+        newer = self.features.reached("1.33")
+        return oddaddresses.of_addresses(_addresses(obj), self.features) if newer else []
+
+
+def _addresses(obj: Obj) -> Iterator[tuple[str, str]]:
+    """Every address of Endpoints with its place."""
+    for at, subset in enumerate(obj.get("subsets") or ()):
+        for kind in ("addresses", "notReadyAddresses"):
+            for number, address in enumerate(subset.get(kind) or ()):
+                yield f"subsets[{at}].{kind}[{number}].ip", address.get("ip") or ""
 
 
 def _subset(subset: Obj, where: str) -> Iterator[Cause]:
@@ -139,10 +153,17 @@ class EndpointSliceStrategy(Strategy):
         return causes.immutable("addressType", kind, had)
 
     def warnings(self, obj: Obj, old: Obj | None = None) -> list[str]:
-        """Names are on their way out."""
-        if old is None and obj.get("addressType") == "FQDN":
-            return ["spec.addressType: FQDN endpoints are deprecated"]
-        return []
+        """Names are on their way out; addresses that are hard to read are told of from 1.33 on."""
+        if obj.get("addressType") == "FQDN":
+            return ["spec.addressType: FQDN endpoints are deprecated"] if old is None else []
+        if not self.features.reached("1.33"):
+            return []
+        named = (
+            (f"endpoints[{at}].addresses[{number}]", address)
+            for at, endpoint in enumerate(obj.get("endpoints") or ())
+            for number, address in enumerate(endpoint.get("addresses") or ())
+        )
+        return oddaddresses.of_addresses(named, self.features)
 
 
 def _content(endpoint_slice: Obj) -> Obj:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from kdist.api.errors import Cause
 from kdist.api.meta import Obj
+from kdist.apiserver.registry import oddaddresses
 from kdist.apiserver.registry.addresses import check_cidr, network
 from kdist.apiserver.registry.base import Strategy
 from kdist.apiserver.registry.labelselectors import check_label_selector
@@ -51,6 +52,23 @@ class NetworkPolicyStrategy(Strategy):
             if kind not in _TYPES:
                 found.append(causes.not_supported(f"spec.policyTypes[{at}]", kind, _TYPES))
         return found
+
+    def warnings(self, obj: Obj, old: Obj | None = None) -> list[str]:
+        """Ranges that are hard to read, from 1.33 on."""
+        newer = self.features.reached("1.33")
+        return oddaddresses.of_networks(_ranges(obj.get("spec") or {}), self.features) if newer else []
+
+
+def _ranges(spec: Obj) -> Iterator[tuple[str, str]]:
+    """Every range with its place."""
+    for direction, peers in (("ingress", "from"), ("egress", "to")):
+        for at, rule in enumerate(spec.get(direction) or ()):
+            for index, peer in enumerate(rule.get(peers) or ()):
+                where = f"spec.{direction}[{at}].{peers}[{index}].ipBlock"
+                block = peer.get("ipBlock") or {}
+                yield f"{where}.cidr", block.get("cidr") or ""
+                for number, text in enumerate(block.get("except") or ()):
+                    yield f"{where}.except[{number}]", text
 
 
 def _peer(peer: Obj, where: str) -> Iterator[Cause]:

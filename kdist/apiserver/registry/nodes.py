@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from kdist.api import meta
 from kdist.api.errors import Cause
 from kdist.api.meta import Obj
+from kdist.apiserver.registry import oddaddresses
 from kdist.apiserver.registry.addresses import check_cidr, network
 from kdist.apiserver.registry.base import Strategy
 from kdist.apiserver.registry.resourceamounts import check_amount
@@ -85,6 +86,9 @@ class NodeStrategy(Strategy):
             told.append("spec.configSource: the feature is removed")
         if spec.get("externalID"):
             told.append("spec.externalID: this field is deprecated, and is unused by Kubernetes")
+        if self.features.reached("1.33"):
+            ranges = enumerate(spec.get("podCIDRs") or ())
+            told += oddaddresses.of_networks(((f"spec.podCIDRs[{n}]", r) for n, r in ranges), self.features)
         return told
 
     def fields(self, obj: Obj) -> dict[str, str]:

@@ -96,7 +96,7 @@ class PodStrategy(Strategy):
 
     def warnings(self, obj: Obj, old: Obj | None = None) -> list[str]:
         """Names that become host names, fields that do nothing or not what they seem to."""
-        told = podwarnings.of_template(obj, "")
+        told = podwarnings.of_template(obj, "", self.features)
         if old is not None:
             return told
         named = podwarnings.of_name(meta.name(obj), podwarnings.HOSTNAME)

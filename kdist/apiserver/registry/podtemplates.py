@@ -31,7 +31,7 @@ class PodTemplateStrategy(Strategy):
 
     def warnings(self, obj: Obj, old: Obj | None = None) -> list[str]:
         """What the pod inside says in vain."""
-        return podwarnings.of_template(obj.get("template") or {}, "template")
+        return podwarnings.of_template(obj.get("template") or {}, "template", self.features)
 
 
 def check_template(template: Obj, field: str, policies: tuple[str, ...] = ("Always",)) -> list[Cause]:

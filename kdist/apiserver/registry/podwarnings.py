@@ -8,7 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from kdist.api import quantity
+from kdist.api.features import Features
 from kdist.api.meta import Obj
+from kdist.apiserver.registry import oddaddresses
 from kdist.apiserver.registry.pathwarnings import of_overlaps
 from kdist.apiserver.validation import names
 
@@ -51,15 +53,25 @@ def of_name(name: str, told: str) -> list[str]:
     )
 
 
-def of_template(template: Obj, field: str) -> list[str]:
+def of_template(template: Obj, field: str, features: Features) -> list[str]:
     """For a PodTemplateSpec at ``field``, or for a whole pod when that is empty."""
     prefix = f"{field}." if field else ""
     spec = template.get("spec") or {}
     annotations = (template.get("metadata") or {}).get("annotations") or {}
+    newer = features.reached("1.33")  # before, only Services told of addresses
     return [
         *_of_annotations(annotations, spec, f"{prefix}metadata"),
         *_of_spec(spec, f"{prefix}spec"),
+        *(oddaddresses.of_addresses(_addresses(spec, f"{prefix}spec"), features) if newer else ()),
     ]
+
+
+def _addresses(spec: Obj, field: str) -> Iterator[tuple[str, str]]:
+    """What users write down as addresses, with its place."""
+    for at, alias in enumerate(spec.get("hostAliases") or ()):
+        yield f"{field}.hostAliases[{at}].ip", alias.get("ip") or ""
+    for at, server in enumerate((spec.get("dnsConfig") or {}).get("nameservers") or ()):
+        yield f"{field}.dnsConfig.nameservers[{at}]", server
 
 
 def _of_annotations(annotations: Obj, spec: Obj, field: str) -> Iterator[str]:

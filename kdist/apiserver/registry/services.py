@@ -6,12 +6,10 @@ what an object holds, :func:`needs_node_ports` what it still lacks.
 
 from __future__ import annotations
 
-import ipaddress
-
 from kdist.api import meta
 from kdist.api.errors import Cause
 from kdist.api.meta import Obj
-from kdist.apiserver.registry import servicechecks
+from kdist.apiserver.registry import oddaddresses, servicechecks
 from kdist.apiserver.registry.base import Strategy
 from kdist.apiserver.registry.podspec import fill
 from kdist.apiserver.registry.servicetypes import (
@@ -135,8 +133,10 @@ class ServiceStrategy(Strategy):
         addresses = [(f"clusterIPs[{at}]", ip) for at, ip in enumerate(cluster_ips(obj))]
         addresses += [(f"externalIPs[{at}]", ip) for at, ip in enumerate(spec.get("externalIPs") or ())]
         addresses += [("loadBalancerIP", ip) for ip in [spec.get("loadBalancerIP")] if ip]
-        for field, address in addresses:
-            told += _odd_address(f"spec.{field}", address)
+        told += oddaddresses.of_addresses(((f"spec.{field}", ip) for field, ip in addresses), self.features)
+        ranges = enumerate(spec.get("loadBalancerSourceRanges") or ())
+        named = ((f"spec.loadBalancerSourceRanges[{at}]", text) for at, text in ranges)
+        told += oddaddresses.of_networks(named, self.features)
         if spec.get("type") == "ExternalName" and spec.get("externalIPs"):
             told.append('spec.externalIPs is ignored when spec.type is "ExternalName"')
         if spec.get("type") != "ExternalName" and spec.get("externalName"):
@@ -148,34 +148,6 @@ class ServiceStrategy(Strategy):
         spec = obj.get("spec") or {}
         extra = {"spec.clusterIP": spec.get("clusterIP", ""), "spec.type": spec.get("type", "")}
         return {**super().fields(obj), **extra}
-
-
-def _odd_address(field: str, address: str) -> list[str]:
-    try:
-        ip = ipaddress.ip_address(address)
-    except ValueError:
-        told = f'IP address was accepted, but will be invalid in a future Kubernetes release: ParseAddr("{address}")'
-        return [f"{field}: {told}: {_unreadable(address)}"]
-    if ip.version == 4 or str(ip) == address:
-        return []
-    told = f'is not in RFC 5952 canonical format ("{ip}"), which may cause controller apply-loops'
-    return [f'{field}: IPv6 address "{address}" {told}']
-
-
-def _unreadable(address: str) -> str:
-    """Why a text is no address, as Go's parser tells it."""
-    first = next((letter for letter in address if letter in ".:%"), "")
-    if first != ".":
-        return "unable to parse IP"
-    odd = next((at for at, letter in enumerate(address) if letter not in "0123456789."), None)
-    if odd is not None:
-        return f'unexpected character (at "{address[odd:]}")'
-    octets = address.split(".")
-    if any(len(octet) > 1 and octet.startswith("0") for octet in octets):
-        return "IPv4 field has octet with leading zero"
-    if any(octet and int(octet) > 255 for octet in octets):
-        return "IPv4 field has value >255"
-    return "IPv4 address too short" if len(octets) < 4 else "IPv4 address too long"
 
 
 def _keep_allocated(spec: Obj, before: Obj) -> None:

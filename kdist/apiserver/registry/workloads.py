@@ -55,7 +55,9 @@ class WorkloadStrategy(Strategy):
     def warnings(self, obj: Obj, old: Obj | None = None) -> list[str]:
         """Names that pods inherit, what their template says in vain."""
         told = [] if old else podwarnings.of_name(meta.name(obj), podwarnings.POD_NAMES)
-        return told + podwarnings.of_template((obj.get("spec") or {}).get("template") or {}, "spec.template")
+        return told + podwarnings.of_template(
+            (obj.get("spec") or {}).get("template") or {}, "spec.template", self.features
+        )
 
     def check_update(self, new: Obj, old: Obj) -> list[Cause]:
         """The selector cannot change."""

@@ -200,3 +200,32 @@ async def test_a_further_range_gives_addresses_and_stays_while_they_are_in_use(
 async def test_wrong_ranges_are_refused(levels: tuple[Api, Api], cidrs: list[str], told: str) -> None:
     answer = await levels[1]("POST", RANGES, {"metadata": {"name": "x"}, "spec": {"cidrs": cidrs}}, JSON)
     assert answer.status == 422 and told in answer.json["message"]
+
+
+async def test_the_newer_level_warns_of_endpoints(levels: tuple[Api, Api]) -> None:
+    older, newer = levels
+    told = "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice"
+    path = "/api/v1/namespaces/default/endpoints"
+    assert told in (await newer("GET", path)).headers["warning"]
+    assert "warning" not in (await older("GET", path)).headers
+
+
+async def test_a_resize_stays_within_the_bounds_of_its_namespace(levels: tuple[Api, Api]) -> None:
+    _, newer = levels
+    bounds = {"metadata": {"name": "l"}, "spec": {"limits": [{"type": "Container", "max": {"cpu": "1"}}]}}
+    pods = "/api/v1/namespaces/default/pods"
+    await newer.make("/api/v1/namespaces/default/serviceaccounts", {"metadata": {"name": "default"}})
+    await newer.make("/api/v1/namespaces/default/limitranges", bounds)
+
+    def asking(cpu: str) -> dict[str, Any]:
+        resources = {"requests": {"cpu": "100m"}, "limits": {"cpu": cpu}}
+        return {
+            "metadata": {"name": "r"},
+            "spec": {"containers": [{"name": "a", "image": "a", "resources": resources}]},
+        }
+
+    await newer.make(pods, asking("1"))
+    refused = await newer("PATCH", f"{pods}/r/resize", asking("2"), MERGE)
+    assert refused.status == 403 and "maximum cpu usage per Container is 1, but limit is 2" in str(
+        refused.body
+    )
