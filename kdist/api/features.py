@@ -69,6 +69,7 @@ ProcMountType                              1.12 ALPHA off, 1.31 BETA off, 1.33 B
 RecursiveReadOnlyMounts                    1.31 BETA on, 1.33 GA on locked
 RelaxedDNSSearchValidation                 1.32 ALPHA off, 1.33 BETA on
 SELinuxChangePolicy                        1.32 ALPHA off, 1.33 BETA on
+ServiceAccountNodeAudienceRestriction      1.32 BETA off, 1.33 BETA on
 ServiceTrafficDistribution                 1.31 BETA on, 1.33 GA on locked
 SidecarContainers                          1.29 BETA on, 1.33 GA on locked
 SupplementalGroupsPolicy                   1.31 ALPHA off, 1.33 BETA on

@@ -151,6 +151,7 @@ class ApiServer:
             self._reader,
             self._writer,
             core.authorizer,
+            core.scheme.features,
             extensions=(
                 *mutating,
                 MutatingWebhooks(*asking),

@@ -5,7 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
+from kdist.api import features as gates
 from kdist.api.errors import ApiError
+from kdist.api.features import Features
 from kdist.apiserver import metrics
 from kdist.apiserver.admission.base import Operation, Plugin, Request, Target
 from kdist.apiserver.admission.certificates import (
@@ -102,7 +104,12 @@ class Chain:
 
 
 def default_chain(
-    reader: Reader, writer: Writer, authorizer: Authorizer, *, extensions: Sequence[Plugin] = ()
+    reader: Reader,
+    writer: Writer,
+    authorizer: Authorizer,
+    features: Features = gates.DEFAULT,
+    *,
+    extensions: Sequence[Plugin] = (),
 ) -> Chain:
     """The plug-ins that are on by default; ``extensions`` are those that users configure."""
     return Chain(
@@ -110,7 +117,7 @@ def default_chain(
             NamespaceLifecycle(reader, writer),
             LimitRanger(reader),
             ServiceAccount(reader, writer),
-            NodeRestriction(reader, writer),
+            NodeRestriction(reader, writer, authorizer, features),
             TaintNodesByCondition(),
             PodSecurity(reader, writer),
             Priority(reader, writer),

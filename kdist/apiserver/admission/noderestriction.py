@@ -8,9 +8,13 @@ from collections.abc import Iterable, Iterator
 from cryptography import x509
 from cryptography.x509.oid import NameOID
 
+from kdist.api import features as gates
 from kdist.api import meta
+from kdist.api.features import Features
 from kdist.api.kinds import NODES, PODS
+from kdist.apiserver.admission import tokenaudiences
 from kdist.apiserver.admission.base import CHANGES, Plugin, Request, is_mirror_pod, targets
+from kdist.apiserver.authz.authorizer import Authorizer
 from kdist.apiserver.authz.node import LEASE_NAMESPACE
 from kdist.apiserver.authz.nodegraph import pod_references
 from kdist.apiserver.ports import Obj, Reader, Writer
@@ -55,8 +59,11 @@ class NodeRestriction(Plugin):
     )
     operations = CHANGES
 
-    def __init__(self, reader: Reader, writer: Writer) -> None:
-        self._reader, self._writer = reader, writer
+    def __init__(
+        self, reader: Reader, writer: Writer, authorizer: Authorizer, features: Features = gates.DEFAULT
+    ) -> None:
+        self._reader, self._writer, self._authorizer = reader, writer, authorizer
+        self._bounds_audiences = features("ServiceAccountNodeAudienceRestriction")
 
     async def admit(self, request: Request) -> None:
         """Refuse what is not the node's own."""
@@ -133,6 +140,8 @@ class NodeRestriction(Plugin):
             raise request.forbidden(told)
         if meta.get(pod, "spec.nodeName", "") != node:
             raise request.forbidden("node requested token bound to a pod scheduled on a different node")
+        if self._bounds_audiences:
+            await tokenaudiences.check(request, pod, self._reader, self._authorizer)
 
 
 def _pod_status(request: Request, node: str) -> None:

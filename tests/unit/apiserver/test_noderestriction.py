@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from kdist.api.errors import Forbidden, not_found
+from kdist.api.features import Features
 from kdist.api.kinds import (
     CERTIFICATE_SIGNING_REQUESTS,
     CSI_NODES,
@@ -25,6 +26,7 @@ from kdist.api.kinds import (
 from kdist.apiserver.admission.base import Operation, Request
 from kdist.apiserver.admission.noderestriction import NodeRestriction
 from kdist.apiserver.authn.user import User
+from kdist.apiserver.authz.authorizer import Authorizer
 
 W1 = User("system:node:w1", groups=("system:nodes",))
 Obj = dict[str, Any]
@@ -35,8 +37,30 @@ class Objects:
         self.found: dict[tuple[str, str | None, str], Obj] = {
             ("nodes", None, "w1"): {"metadata": {"name": "w1", "uid": "n1"}},
             ("pods", "ns", "mine"): {"metadata": {"name": "mine", "uid": "p1"}, "spec": {"nodeName": "w1"}},
+            ("pods", "ns", "audible"): {
+                "metadata": {"name": "audible", "namespace": "ns", "uid": "p3"},
+                "spec": {
+                    "nodeName": "w1",
+                    "volumes": [
+                        {
+                            "name": "t",
+                            "projected": {"sources": [{"serviceAccountToken": {"audience": "vault"}}]},
+                        },
+                        {"name": "d", "persistentVolumeClaim": {"claimName": "c"}},
+                    ],
+                },
+            },
+            ("persistentvolumeclaims", "ns", "c"): {"metadata": {"name": "c"}, "spec": {"volumeName": "v"}},
+            ("persistentvolumes", None, "v"): {"metadata": {"name": "v"}, "spec": {"csi": {"driver": "d"}}},
+            ("csidrivers", None, "d"): {"spec": {"tokenRequests": [{"audience": "disks"}]}},
             ("pods", "ns", "other"): {"metadata": {"name": "other", "uid": "p2"}, "spec": {"nodeName": "w2"}},
         }
+
+    def list(self, kind: Kind, namespace: str | None = None) -> list[Obj]:
+        return []
+
+    def on_change(self, kind: Kind, callback: Any) -> None:
+        pass
 
     def get(self, kind: Kind, namespace: str | None, name: str) -> Obj | None:
         return self.found.get((kind.plural, namespace, name))
@@ -60,13 +84,15 @@ async def admitted(
     namespace: str = "ns",
     subresource: str = "",
     user: User = W1,
+    level: str = "1.32",
 ) -> str:
     """Why the write is refused; empty when it is not."""
     request = Request(
         user=user, verb=verb, resource=kind, subresource=subresource, namespace=namespace, name=name,
         obj=obj, old=old, dry_run=False,
     )  # fmt: skip
-    plugin = NodeRestriction(Objects(), Registry())  # type: ignore[arg-type]
+    objects = Objects()
+    plugin = NodeRestriction(objects, Registry(), Authorizer(objects), Features(level))  # type: ignore[arg-type]
     assert request.target in plugin.targets
     try:
         await plugin.admit(request)
@@ -265,3 +291,22 @@ async def test_a_node_asks_for_certificates_in_its_own_name(signer: str, name: s
     found = await admitted(CERTIFICATE_SIGNING_REQUESTS, "create", csr, namespace="")
     assert told in found
     assert bool(found) is bool(told)
+
+
+@pytest.mark.parametrize(
+    ("audiences", "told"),
+    [
+        (["vault"], ""),
+        (["disks"], ""),
+        ([], 'audience "" not found in pod spec volume'),
+        (["other"], 'audience "other" not found in pod spec volume'),
+        (["vault", "disks"], "node may only request 0 or 1 audiences"),
+    ],
+)
+async def test_a_token_is_for_an_audience_that_the_pods_volumes_name(audiences: list[str], told: str) -> None:
+    bound = {"apiVersion": "v1", "kind": "Pod", "name": "audible", "uid": "p3"}
+    wanted = {"spec": {"boundObjectRef": bound, "audiences": audiences}}
+    place = {"name": "default", "subresource": "token"}
+    newer = await admitted(SERVICE_ACCOUNTS, "create", wanted, level="1.33", **place)
+    assert told in newer if told else not newer
+    assert not await admitted(SERVICE_ACCOUNTS, "create", wanted, **place)
