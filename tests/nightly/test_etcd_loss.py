@@ -96,7 +96,7 @@ def writing(cluster: Cluster, client: str, seconds: float) -> Iterator[list[Atte
     """Clients that write meanwhile; their history is complete afterwards."""
     history: list[Attempt] = []
     line = [*cluster.inside("nsenter"), sys.executable, "-m", "tests.nightly.writer"]
-    names = [f"{client}{number}" for number in range(3)]
+    names = [f"{client}{number}-{time.time():.0f}" for number in range(3)]
     orders = [",".join([*list(PLANES.values())[n:], *list(PLANES.values())[:n]]) for n in range(3)]
     processes = [
         subprocess.Popen(
@@ -191,6 +191,7 @@ def test_members_are_defragmented_one_at_a_time_while_clients_write(cluster: Clu
 def test_a_lost_quorum_is_recovered_within_two_minutes_and_nothing_acknowledged_is_lost(
     cluster: Cluster,
 ) -> None:
+    cluster.kubectl("delete", "pod", "steady", "--ignore-not-found")
     cluster.kubectl(
         "run", "steady", "--image=localhost/demo-web:0.1.0", "--overrides", '{"spec":{"nodeName":"w1"}}'
     )
@@ -246,10 +247,12 @@ def test_a_full_database_says_what_to_do_and_is_mended(cluster: Cluster) -> None
     whole(cluster)
 
     def fill(number: int) -> str:
-        content = {"metadata": {"name": f"fill-{number}"}, "data": {"value": "x" * FILL}, "kind": "ConfigMap"}
+        metadata = {"name": f"fill-{number}", "labels": {"fill": "yes"}}
+        content = {"metadata": metadata, "data": {"value": "x" * FILL}, "kind": "ConfigMap"}
         text = json.dumps({"apiVersion": "v1", **content})
         return cluster.kubectl("create", "-f", "-", input=text, check=False)
 
+    cluster.kubectl("delete", "configmap", "-l", "fill=yes")
     number = next(n for n in range(200) if not fill(n))
     assert number > 3
     told = etcd(cluster, "alarms", code=1)
@@ -258,7 +261,7 @@ def test_a_full_database_says_what_to_do_and_is_mended(cluster: Cluster) -> None
     names = [f"fill-{n}" for n in range(number)]
     cluster.kubectl("delete", "configmap", *names)
     assert "no alarm is left" in etcd(cluster, "alarms", "--mend")
-    assert cluster.kubectl("create", "configmap", "after-the-alarm")
+    assert cluster.kubectl("create", "configmap", f"after-{time.time_ns()}")
 
 
 def small_disk(cluster: Cluster, host: str) -> None:
@@ -289,6 +292,7 @@ def test_a_full_disk_stops_one_member_and_loses_nothing(cluster: Cluster) -> Non
 def test_every_host_is_lost_and_a_snapshot_becomes_the_cluster_on_new_ones(
     cluster: Cluster, tmp_path: Path
 ) -> None:
+    cluster.kubectl("delete", "deployment/web", "secret/kept", "--ignore-not-found")
     cluster.kubectl("create", "deployment", "web", "--image=localhost/demo-web:0.1.0")
     cluster.kubectl("rollout", "status", "deployment/web", "--timeout=90s")
     cluster.kubectl("create", "secret", "generic", "kept", "--from-literal=word=hidden")
