@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from kdist.api import meta
 from kdist.api.kinds import STORAGE_CLASSES, Kind
 from kdist.apiserver.admission.base import CREATE, Plugin, Request, targets
@@ -17,43 +19,45 @@ def default_class(reader: Reader, kind: Kind, annotation: str) -> Obj | None:
     return max(marked, key=lambda c: str(c["metadata"].get("creationTimestamp", "")), default=None)
 
 
-class DefaultStorageClass(Plugin):
-    """Sets the class of a new claim; an empty string means that the user wants none."""
+class _DefaultClass(Plugin):
+    """Sets the class of a new object that names none; an empty text means that the user wants none."""
+
+    operations = CREATE
+    #: Where the class is named, and the annotation that named it once.
+    field: ClassVar[str]
+    named_before: ClassVar[str]
+    #: The classes, and the annotation that marks the default one.
+    classes: ClassVar[Kind]
+    marked: ClassVar[str]
+
+    def __init__(self, reader: Reader) -> None:
+        self._reader = reader
+
+    async def admit(self, request: Request) -> None:
+        """Fill in the class when there is a default."""
+        spec = request.body["spec"]
+        if spec.get(self.field) is not None or self.named_before in meta.annotations(request.body):
+            return
+        found = default_class(self._reader, self.classes, self.marked)
+        if found is not None:
+            spec[self.field] = meta.name(found)
+
+
+class DefaultStorageClass(_DefaultClass):
+    """Of claims."""
 
     targets = targets("persistentvolumeclaims")
-    operations = CREATE
-
-    def __init__(self, reader: Reader) -> None:
-        self._reader = reader
-
-    async def admit(self, request: Request) -> None:
-        """Fill in the class when there is a default."""
-        claim = request.body
-        spec = claim["spec"]
-        named_before = "volume.beta.kubernetes.io/storage-class" in meta.annotations(claim)
-        if spec.get("storageClassName") is not None or named_before:
-            return
-        found = default_class(self._reader, STORAGE_CLASSES, "storageclass.kubernetes.io/is-default-class")
-        if found is not None:
-            spec["storageClassName"] = meta.name(found)
+    field = "storageClassName"
+    named_before = "volume.beta.kubernetes.io/storage-class"
+    classes = STORAGE_CLASSES
+    marked = "storageclass.kubernetes.io/is-default-class"
 
 
-class DefaultIngressClass(Plugin):
-    """Sets the class of a new ingress. Forbidden when several are marked as default."""
+class DefaultIngressClass(_DefaultClass):
+    """Of ingresses."""
 
     targets = targets("ingresses", group="networking.k8s.io")
-    operations = CREATE
-
-    def __init__(self, reader: Reader) -> None:
-        self._reader = reader
-
-    async def admit(self, request: Request) -> None:
-        """Fill in the class when there is a default."""
-        ingress = request.body
-        spec = ingress["spec"]
-        named_before = "kubernetes.io/ingress.class" in meta.annotations(ingress)
-        if spec.get("ingressClassName") is not None or named_before:
-            return
-        found = default_class(self._reader, INGRESS_CLASSES, "ingressclass.kubernetes.io/is-default-class")
-        if found is not None:
-            spec["ingressClassName"] = meta.name(found)
+    field = "ingressClassName"
+    named_before = "kubernetes.io/ingress.class"
+    classes = INGRESS_CLASSES
+    marked = "ingressclass.kubernetes.io/is-default-class"

@@ -6,7 +6,6 @@ writes are such that it does not matter who wins.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 from collections.abc import Awaitable
 from typing import TYPE_CHECKING
@@ -14,7 +13,7 @@ from typing import TYPE_CHECKING
 import orjson
 
 from kdist.api import meta
-from kdist.api.errors import ApiError, Conflict, NotFound
+from kdist.api.errors import NotFound
 from kdist.api.kinds import Kind
 from kdist.api.meta import Obj
 from kdist.api.resources import Resource
@@ -24,6 +23,7 @@ from kdist.apiserver.crd.conversion import WebhookConverter, webhook_of
 from kdist.apiserver.crd.strategy import CustomResourceStrategy
 from kdist.apiserver.deletion import Options
 from kdist.apiserver.participants import Act
+from kdist.apiserver.settling import Settling
 from kdist.telemetry import log
 
 if TYPE_CHECKING:
@@ -37,7 +37,6 @@ DEFINITIONS = Kind(
     "apiextensions.k8s.io", "v1", "customresourcedefinitions", "CustomResourceDefinition", namespaced=False
 )
 CLEANUP = "customresourcecleanup.apiextensions.k8s.io"
-RETRY_SECONDS = 1.0
 _log = log.get(__name__)
 
 
@@ -48,7 +47,7 @@ class Registration:
         self._core, self._reader, self._writer = core, reader, writer
         self._webhooks = webhooks
         self._served: dict[str, tuple[Obj, list[Resource]]] = {}
-        self._queue: asyncio.Queue[str] = asyncio.Queue()
+        self._settling = Settling(DEFINITIONS.kind, self._sync)
 
     def follow(self) -> None:
         """Serve what is established, from the first state of the cache on."""
@@ -60,10 +59,10 @@ class Registration:
         except Exception:  # noqa: BLE001 - one definition must not end the cache that tells of all of them
             _log.error("cannot serve a custom resource definition", exc_info=True, name=name)
         if crd is not None:
-            self._queue.put_nowait(name)
+            self._settling.add(name)
         else:
             for other in self._reader.list(DEFINITIONS):  # names may have become free
-                self._queue.put_nowait(meta.name(other))
+                self._settling.add(meta.name(other))
 
     # ----- serving
 
@@ -103,20 +102,7 @@ class Registration:
 
     async def run(self) -> None:
         """Write conditions and clean up, one definition after the other."""
-        while True:
-            name = await self._queue.get()
-            try:
-                await self._sync(name)
-            except (NotFound, Conflict):
-                continue  # gone, or written by another: its change comes through the cache
-            except ApiError as error:
-                _log.warning("cannot sync a custom resource definition", name=name, error=error.message)
-                self._later(name)
-            except Exception:  # noqa: BLE001 - one definition must not end the server
-                _log.error("cannot sync a custom resource definition", exc_info=True, name=name)
-
-    def _later(self, name: str) -> None:
-        asyncio.get_running_loop().call_later(RETRY_SECONDS, self._queue.put_nowait, name)
+        await self._settling.run()
 
     async def _sync(self, name: str) -> None:
         crd = self._reader.get(DEFINITIONS, None, name)
@@ -132,7 +118,7 @@ class Registration:
         """Delete every object; once there is none, let the definition go."""
         name = meta.name(crd)
         if await self._remaining(name):
-            self._later(name)
+            self._settling.add_later(name)
             return
         metadata = {**crd["metadata"]}
         metadata["finalizers"] = [f for f in metadata["finalizers"] if f != CLEANUP]

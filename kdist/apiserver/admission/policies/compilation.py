@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any
 
 from kdist.api import meta
 from kdist.apiserver.admission.expressions import conditions, declared
@@ -26,9 +26,9 @@ class Validation:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class Policy:
-    """A ValidatingAdmissionPolicy. ``param_kind`` is (apiVersion, kind); ``variables`` are in their order."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnyPolicy:
+    """What policies of all kinds have. ``param_kind`` is (apiVersion, kind); ``variables`` are in their order."""
 
     name: str
     matches: MatchResources
@@ -36,25 +36,15 @@ class Policy:
     param_kind: tuple[str, str] | None
     conditions: Conditions
     variables: Mapping[str, Compiled]
-    validations: tuple[Validation, ...]
-    annotations: tuple[tuple[str, Compiled], ...]
     asks_authorizer: bool
 
 
-class AnyPolicy(Protocol):
-    """What policies of all kinds have."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy(AnyPolicy):
+    """A ValidatingAdmissionPolicy."""
 
-    @property
-    def name(self) -> str:
-        """Its object's name."""
-
-    @property
-    def matches(self) -> MatchResources:
-        """The requests that it concerns."""
-
-    @property
-    def param_kind(self) -> tuple[str, str] | None:
-        """apiVersion and kind of its parameters."""
+    validations: tuple[Validation, ...]
+    annotations: tuple[tuple[str, Compiled], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,32 +114,40 @@ class Scope:
 def policy(obj: Obj) -> Policy:
     """From a ValidatingAdmissionPolicy."""
     spec = obj["spec"]
-    param_kind = spec.get("paramKind")
-    params, variables = param_kind is not None, spec.get("variables") or ()
-    scope = Scope(params=params, variables=bool(variables))
-    declared_variables = {v["name"]: scope.declare(v["name"], v["expression"]) for v in variables}
-    found = conditions.parse(spec.get("matchConditions") or (), params=params)
-    validations = tuple(_validation(scope, v) for v in spec.get("validations") or ())
+    frame = Frame(obj)
+    validations = tuple(_validation(frame.scope, v) for v in spec.get("validations") or ())
     annotations = tuple(
-        (a["key"], compiled(scope.environment(), a["valueExpression"], "string", "null_type"))
+        (a["key"], compiled(frame.scope.environment(), a["valueExpression"], "string", "null_type"))
         for a in spec.get("auditAnnotations") or ()
     )
-    return Policy(
-        name=meta.name(obj),
-        matches=matching.parse(spec.get("matchConstraints")),
-        ignore_failure=spec.get("failurePolicy") == "Ignore",
-        param_kind=(param_kind["apiVersion"], param_kind["kind"]) if param_kind else None,
-        conditions=found,
-        variables=declared_variables,
-        validations=validations,
-        annotations=annotations,
-        asks_authorizer=conditions.asks_authorizer(
-            *found.conditions,
-            *declared_variables.values(),
-            *(validation.check for validation in validations),
-            *(expression for _, expression in annotations),
-        ),
-    )
+    effects = [*(v.check for v in validations), *(expression for _, expression in annotations)]
+    return Policy(validations=validations, annotations=annotations, **frame.fields(effects))
+
+
+class Frame:
+    """What is made of any policy before what it does: its scope, with its variables, and its conditions."""
+
+    def __init__(self, policy: Obj) -> None:
+        self._name, self._spec = meta.name(policy), policy["spec"]
+        params, variables = self._spec.get("paramKind") is not None, self._spec.get("variables") or ()
+        self.scope = Scope(params=params, variables=bool(variables))
+        self._variables = {v["name"]: self.scope.declare(v["name"], v["expression"]) for v in variables}
+        self._conditions = conditions.parse(self._spec.get("matchConditions") or (), params=params)
+
+    def fields(self, effects: Iterable[Compiled]) -> dict[str, Any]:
+        """The fields of an :class:`AnyPolicy` whose further expressions are ``effects``."""
+        kind = self._spec.get("paramKind")
+        return {
+            "name": self._name,
+            "matches": matching.parse(self._spec.get("matchConstraints")),
+            "ignore_failure": self._spec.get("failurePolicy") == "Ignore",
+            "param_kind": (kind["apiVersion"], kind["kind"]) if kind else None,
+            "conditions": self._conditions,
+            "variables": self._variables,
+            "asks_authorizer": conditions.asks_authorizer(
+                *self._conditions.conditions, *self._variables.values(), *effects
+            ),
+        }
 
 
 def _validation(scope: Scope, validation: Obj) -> Validation:

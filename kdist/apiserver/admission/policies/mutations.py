@@ -6,18 +6,14 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from kdist.api import meta
 from kdist.api.errors import ApiError, BadRequest, InternalError
 from kdist.api.patch import fieldset
 from kdist.api.patch import json as json_patch
 from kdist.api.patch.apply import merged
 from kdist.api.schema import ANY, Schema
-from kdist.apiserver.admission.expressions import conditions
-from kdist.apiserver.admission.expressions.conditions import Compiled, Conditions, OutOfBudget, compiled
-from kdist.apiserver.admission.policies import matching
-from kdist.apiserver.admission.policies.compilation import Scope
+from kdist.apiserver.admission.expressions.conditions import Compiled, OutOfBudget, compiled
+from kdist.apiserver.admission.policies.compilation import AnyPolicy, Frame, Scope
 from kdist.apiserver.admission.policies.evaluation import variables_of
-from kdist.apiserver.admission.policies.matching import MatchResources
 from kdist.apiserver.cel import Budget, EvaluationError, patches
 from kdist.apiserver.cel.values import Struct
 from kdist.apiserver.ports import Obj
@@ -41,48 +37,28 @@ class Mutation:
     expression: Compiled
 
 
-@dataclass(frozen=True, slots=True)
-class MutatingPolicy:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MutatingPolicy(AnyPolicy):
     """A MutatingAdmissionPolicy. ``reinvoke``: it wants to be asked again when something changed after it."""
 
-    name: str
-    matches: MatchResources
-    ignore_failure: bool
-    param_kind: tuple[str, str] | None
-    conditions: Conditions
-    variables: Mapping[str, Compiled]
     mutations: tuple[Mutation, ...]
     reinvoke: bool
-    asks_authorizer: bool
 
 
 def policy(obj: Obj) -> MutatingPolicy:
     """From a MutatingAdmissionPolicy."""
-    spec = obj["spec"]
-    param_kind = spec.get("paramKind")
-    params, variables = param_kind is not None, spec.get("variables") or ()
-    scope = Scope(params=params, variables=bool(variables))
-    declared_variables = {v["name"]: scope.declare(v["name"], v["expression"]) for v in variables}
-    found = conditions.parse(spec.get("matchConditions") or (), params=params)
-    mutations = tuple(
-        Mutation(
-            m["patchType"], compile_patch(scope, m["patchType"], m[FIELDS[m["patchType"]]]["expression"])
-        )
-        for m in spec.get("mutations") or ()
-    )
+    spec, frame = obj["spec"], Frame(obj)
+    made = tuple(_mutation(frame.scope, mutation) for mutation in spec.get("mutations") or ())
     return MutatingPolicy(
-        name=meta.name(obj),
-        matches=matching.parse(spec.get("matchConstraints")),
-        ignore_failure=spec.get("failurePolicy") == "Ignore",
-        param_kind=(param_kind["apiVersion"], param_kind["kind"]) if param_kind else None,
-        conditions=found,
-        variables=declared_variables,
-        mutations=mutations,
+        mutations=made,
         reinvoke=spec.get("reinvocationPolicy") == "IfNeeded",
-        asks_authorizer=conditions.asks_authorizer(
-            *found.conditions, *declared_variables.values(), *(m.expression for m in mutations)
-        ),
+        **frame.fields(mutation.expression for mutation in made),
     )
+
+
+def _mutation(scope: Scope, mutation: Obj) -> Mutation:
+    kind = mutation["patchType"]
+    return Mutation(kind, compile_patch(scope, kind, mutation[FIELDS[kind]]["expression"]))
 
 
 def compile_patch(scope: Scope, type: str, expression: str) -> Compiled:

@@ -6,11 +6,9 @@ warning only: it never changes what a policy does.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from kdist.api.errors import ApiError, Conflict, NotFound
 from kdist.api.meta import Obj
 from kdist.api.schema import Schema
 from kdist.api.scheme import Scheme
@@ -20,11 +18,9 @@ from kdist.apiserver.cel import CompileError, types
 from kdist.apiserver.cel.escaping import escape
 from kdist.apiserver.cel.types import DYN, DeclType
 from kdist.apiserver.ports import Reader, Writer
-from kdist.telemetry import log
+from kdist.apiserver.settling import Settling
 
 TYPES_LIMIT = 10
-RETRY_SECONDS = 1.0
-_log = log.get(__name__)
 _SIMPLE: Mapping[str, DeclType] = {
     "string": types.STRING,
     "integer": types.INT,
@@ -134,7 +130,7 @@ class TypeChecking:
 
     def __init__(self, reader: Reader, writer: Writer, scheme: Scheme) -> None:
         self._reader, self._writer, self._scheme = reader, writer, scheme
-        self._queue: asyncio.Queue[str] = asyncio.Queue()
+        self._settling = Settling(POLICIES.kind, self._sync)
 
     def follow(self) -> None:
         """Hear of policies."""
@@ -142,21 +138,11 @@ class TypeChecking:
 
     def _changed(self, _: str, name: str, policy: Obj | None) -> None:
         if policy is not None and _outdated(policy):
-            self._queue.put_nowait(name)
+            self._settling.add(name)
 
     async def run(self) -> None:
         """Write status after status."""
-        while True:
-            name = await self._queue.get()
-            try:
-                await self._sync(name)
-            except (NotFound, Conflict):
-                continue  # gone, or written by another: its change comes through the cache
-            except ApiError as error:
-                _log.warning("cannot write a policy's status", name=name, error=error.message)
-                asyncio.get_running_loop().call_later(RETRY_SECONDS, self._queue.put_nowait, name)
-            except Exception:  # noqa: BLE001 - one policy must not end the server
-                _log.error("cannot check the types of a policy", exc_info=True, name=name)
+        await self._settling.run()
 
     async def _sync(self, name: str) -> None:
         policy = self._reader.get(POLICIES, None, name)
