@@ -12,6 +12,7 @@ import click
 from rich.console import Console
 from rich.markup import escape
 
+from kdist.cli.site_options import INVENTORY
 from kdist.cli.status import look
 from kdist.lifecycle.care import doctor as care
 from kdist.lifecycle.care.doctor import Finding, Severity
@@ -19,13 +20,7 @@ from kdist.lifecycle.operation.site import SiteError
 
 
 @click.command()
-@click.option(
-    "--inventory",
-    "-i",
-    type=click.Path(path_type=Path),
-    default="inventory/lab",
-    show_default=True,
-)
+@INVENTORY
 @click.option("--output", "-o", type=click.Choice(["text", "json"]), default="text", show_default=True)
 @click.option("--list", "listing", is_flag=True, help="Only list the checks.")
 def doctor(inventory: Path, output: str, listing: bool) -> None:

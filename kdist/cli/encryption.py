@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 
 from kdist.api.errors import ApiError
+from kdist.cli.site_options import INVENTORY
 from kdist.client.kubeconfig import KubeconfigError
 from kdist.client.rest import Client, Unreachable
 from kdist.lifecycle import encryptionconfig
@@ -82,13 +83,7 @@ def stage(file: Path) -> None:
 
 
 @encryption.command()
-@click.option(
-    "--inventory",
-    "-i",
-    type=click.Path(exists=True, path_type=Path),
-    default="inventory/lab",
-    show_default=True,
-)
+@INVENTORY
 @click.option(
     "--resources", help="Comma-separated: what to rewrite; default: kdist_encrypted_resources of the cluster."
 )

@@ -15,7 +15,8 @@ import click
 
 from kdist.cli import etcd_mending
 from kdist.cli.etcd_local import local
-from kdist.cli.etcd_options import INVENTORY, OUTPUT, told
+from kdist.cli.etcd_options import OUTPUT, told
+from kdist.cli.site_options import INVENTORY
 from kdist.lifecycle.etcd import fetching, health, operations, snapshots
 from kdist.lifecycle.etcd.remote import ask_all
 from kdist.lifecycle.etcd.snapshots import Manifest

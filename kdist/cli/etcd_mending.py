@@ -11,7 +11,8 @@ from pathlib import Path
 
 import click
 
-from kdist.cli.etcd_options import BREAK_LOCK, INVENTORY, YES, told
+from kdist.cli.etcd_options import BREAK_LOCK, YES, told
+from kdist.cli.site_options import INVENTORY
 from kdist.lifecycle.etcd import health, operations, quorum, snapshots, space
 from kdist.lifecycle.etcd.members import Endpoint, Member
 from kdist.lifecycle.etcd.operations import Operation, Source

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from functools import wraps
-from pathlib import Path
 from typing import ParamSpec
 
 import click
@@ -31,13 +30,6 @@ EXPECTED = (
     Refused,
     SiteError,
     SnapshotError,
-)
-INVENTORY = click.option(
-    "--inventory",
-    "-i",
-    type=click.Path(exists=True, path_type=Path),
-    default="inventory/lab",
-    show_default=True,
 )
 OUTPUT = click.option("--output", type=click.Choice(["table", "json"]), default="table", show_default=True)
 YES = click.option("--yes", is_flag=True, help="Do not ask.")

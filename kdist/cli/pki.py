@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec
 
 import click
 
+from kdist.cli.site_options import INVENTORY
 from kdist.pki import survey
 
 if TYPE_CHECKING:
@@ -23,13 +24,6 @@ if TYPE_CHECKING:
     from kdist.lifecycle.operation.site import Site
 
 P = ParamSpec("P")
-_inventory = click.option(
-    "--inventory",
-    "-i",
-    type=click.Path(exists=True, path_type=Path),
-    default="inventory/lab",
-    show_default=True,
-)
 _root = click.option(
     "--root", type=click.Path(path_type=Path), default=Path("/"), help="Root of the host's file system."
 )
@@ -111,7 +105,7 @@ def _told(run: Callable[P, Coroutine[Any, Any, None]]) -> Callable[P, None]:
 
 
 @pki.command()
-@_inventory
+@INVENTORY
 @_output
 @_days
 @_told
@@ -140,7 +134,7 @@ async def report(inventory: Path, output: str, days: int | None) -> None:
 
 
 @pki.command()
-@_inventory
+@INVENTORY
 @_break_lock
 @_told
 async def renew(inventory: Path, break_lock: bool) -> None:
@@ -155,7 +149,7 @@ async def renew(inventory: Path, break_lock: bool) -> None:
 
 
 @pki.command()
-@_inventory
+@INVENTORY
 @click.option(
     "--authority",
     "authorities",

@@ -15,6 +15,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from kdist.cli.following import following
+from kdist.cli.site_options import INVENTORY
 from kdist.lifecycle import planning
 from kdist.lifecycle.operation.runner import Event, PlaybookFailed, run_playbook
 from kdist.lifecycle.operation.site import Site, SiteError
@@ -22,9 +23,7 @@ from kdist.lifecycle.planning import Change
 
 
 @click.command()
-@click.option(
-    "--inventory", "-i", type=click.Path(path_type=Path), default="inventory/lab", show_default=True
-)
+@INVENTORY
 @click.option("--limit", help="Only these hosts, comma-separated.")
 @click.option("--diff", is_flag=True, help="Show the files that would change, line by line.")
 @click.option("--output", "-o", type=click.Choice(["table", "json"]), default="table", show_default=True)

@@ -15,6 +15,7 @@ from rich.status import Status
 from rich.table import Table
 
 from kdist.api.errors import ApiError
+from kdist.cli.site_options import INVENTORY
 from kdist.client.rest import Unreachable
 from kdist.lifecycle.operation.api import NoApi, connect
 from kdist.lifecycle.operation.lock import Held, LockHeld, NoHostForLock, operator_lock
@@ -30,13 +31,7 @@ console = Console(highlight=False)
 
 @click.command()
 @click.argument("hosts", metavar="HOST", nargs=-1, required=True)
-@click.option(
-    "--inventory",
-    "-i",
-    type=click.Path(exists=True, path_type=Path),
-    default="inventory/lab",
-    show_default=True,
-)
+@INVENTORY
 @click.option("--timeout", default=300, show_default=True, help="Seconds that draining one host may take.")
 @click.option("--keep-host", is_flag=True, help="Do not reset the hosts: only the cluster forgets them.")
 @click.option("--check", is_flag=True, help="Only say what would happen.")

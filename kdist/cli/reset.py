@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from kdist.cli.following import following
+from kdist.cli.site_options import INVENTORY
 from kdist.lifecycle.operation.lock import Held, LockHeld, NoHostForLock, operator_lock
 from kdist.lifecycle.operation.remote import HostError
 from kdist.lifecycle.operation.runner import Event, PlaybookFailed, run_playbook
@@ -24,13 +25,7 @@ console = Console(highlight=False)
 
 
 @click.command()
-@click.option(
-    "--inventory",
-    "-i",
-    type=click.Path(exists=True, path_type=Path),
-    default="inventory/lab",
-    show_default=True,
-)
+@INVENTORY
 @click.option("--limit", help="Only these hosts, comma-separated.")
 @click.option(
     "--keep-data", is_flag=True, help="Leave etcd's data and snapshots, local volumes and their keys."

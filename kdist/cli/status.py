@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from kdist.cli.site_options import INVENTORY
 from kdist.lifecycle.care import doctor, picture
 from kdist.lifecycle.care.status import PARTS, report
 from kdist.lifecycle.operation.site import Site, SiteError
@@ -22,13 +23,7 @@ GIB = 1 << 30
 
 
 @click.command()
-@click.option(
-    "--inventory",
-    "-i",
-    type=click.Path(path_type=Path),
-    default="inventory/lab",
-    show_default=True,
-)
+@INVENTORY
 @click.option("--output", "-o", type=click.Choice(["table", "json"]), default="table", show_default=True)
 def status(inventory: Path, output: str) -> None:
     """Show hosts, control plane, etcd, certificates, add-ons and problems. Works while the API or hosts are down.

@@ -9,14 +9,13 @@ from pathlib import Path
 import click
 from rich.console import Console
 
+from kdist.cli.site_options import INVENTORY
 from kdist.lifecycle.care.support import collect
 from kdist.lifecycle.operation.site import Site, SiteError
 
 
 @click.command("support-bundle")
-@click.option(
-    "--inventory", "-i", type=click.Path(path_type=Path), default="inventory/lab", show_default=True
-)
+@INVENTORY
 @click.option(
     "--file",
     "-f",

@@ -15,6 +15,7 @@ import click
 from rich.console import Console
 from rich.markup import escape
 
+from kdist.cli.site_options import INVENTORY
 from kdist.cli.upgrade_board import Board, table
 from kdist.lifecycle.operation.api import Api, NoApi, connect
 from kdist.lifecycle.operation.journal import ClusterCopy, Journal, JournalError, Recorder, State
@@ -36,13 +37,6 @@ P = ParamSpec("P")
 console = Console(highlight=False)
 EXPECTED = (SiteError, LockHeld, NoHostForLock, HostError, JournalError, NoApi, UpgradeFailed, ValueError)
 
-_inventory = click.option(
-    "--inventory",
-    "-i",
-    type=click.Path(exists=True, path_type=Path),
-    default="inventory/lab",
-    show_default=True,
-)
 _bundle = click.option(
     "--bundle", type=click.Path(path_type=Path), help="Bundle of the new version; default: kdist_bundle."
 )
@@ -101,7 +95,7 @@ async def _api(site: Site) -> AsyncIterator[Api | None]:
 
 
 @upgrade.command()
-@_inventory
+@INVENTORY
 @_bundle
 @_max_unavailable
 @_output
@@ -128,7 +122,7 @@ def _show(prepared: Prepared, output: str) -> None:
 
 
 @upgrade.command()
-@_inventory
+@INVENTORY
 @_bundle
 @_max_unavailable
 @_drain_timeout
@@ -156,7 +150,7 @@ async def apply(
 
 
 @upgrade.command()
-@_inventory
+@INVENTORY
 @_drain_timeout
 @_gate_timeout
 @_break_lock
@@ -181,7 +175,7 @@ async def resume(inventory: Path, drain_timeout: float, gate_timeout: float, bre
 
 
 @upgrade.command()
-@_inventory
+@INVENTORY
 @_max_unavailable
 @_drain_timeout
 @_gate_timeout
@@ -232,7 +226,7 @@ async def _run(
 
 
 @upgrade.command()
-@_inventory
+@INVENTORY
 @_told
 async def pause(inventory: Path) -> None:
     """Stop after the host (or step of the cluster) that is under way; resume goes on."""
@@ -246,7 +240,7 @@ async def pause(inventory: Path) -> None:
 
 
 @upgrade.command()
-@_inventory
+@INVENTORY
 @_output
 @_told
 async def status(inventory: Path, output: str) -> None:

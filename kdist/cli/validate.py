@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 
+from kdist.cli.site_options import INVENTORY
 from kdist.lifecycle import spec
 from kdist.lifecycle.certificates import given
 from kdist.lifecycle.operation.site import CHECKOUT
@@ -49,13 +50,7 @@ def _members(listed: dict[str, Any], group: str) -> list[str]:
 
 
 @click.command()
-@click.option(
-    "--inventory",
-    "-i",
-    type=click.Path(exists=True, path_type=Path),
-    default="inventory/lab",
-    show_default=True,
-)
+@INVENTORY
 def validate(inventory: Path) -> None:
     """Check the kdist_* keys of an inventory; every problem at once, by host and key."""
     listed = _inventory(inventory)

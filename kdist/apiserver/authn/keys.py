@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from kdist.apiserver.ports import Obj
 from kdist.pki.jws import PrivateKey, PublicKey, algorithm, key_id, load_private, load_public
 
-__all__ = ["KeySet", "algorithm", "discovery_document", "key_id"]
+__all__ = ["KeySet", "algorithm", "discovery_document", "key_id", "unverified"]
 
 
 @dataclass
@@ -79,3 +79,11 @@ def discovery_document(issuer: str, jwks_uri: str) -> Obj:
         "subject_types_supported": ["public"],
         "id_token_signing_alg_values_supported": ["RS256", "ES256", "ES384", "ES512"],
     }
+
+
+def unverified(token: str) -> tuple[dict[str, Any], dict[str, Any]] | None:
+    """What a JSON web token says of itself: header and claims, whoever signed it. None when it is none."""
+    try:
+        return jwt.get_unverified_header(token), jwt.decode(token, options={"verify_signature": False})
+    except jwt.InvalidTokenError:
+        return None

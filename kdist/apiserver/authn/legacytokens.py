@@ -19,7 +19,7 @@ import jwt
 from kdist.api import meta
 from kdist.api.errors import AlreadyExists, ApiError, Unauthorized
 from kdist.api.kinds import CONFIG_MAPS, SECRETS, SERVICE_ACCOUNTS
-from kdist.apiserver.authn.keys import KeySet, algorithm
+from kdist.apiserver.authn.keys import KeySet, algorithm, unverified
 from kdist.apiserver.authn.tokens import CACHE_SIZE, Verified
 from kdist.apiserver.authn.user import service_account_user, split_service_account
 from kdist.apiserver.ports import Obj, Reader, Writer
@@ -75,11 +75,10 @@ class LegacyTokens:
         return Verified(user, shared)
 
     def _decode(self, token: str) -> Obj | None:
-        try:
-            header = jwt.get_unverified_header(token)
-            loose = jwt.decode(token, options={"verify_signature": False})
-        except jwt.InvalidTokenError:
+        told = unverified(token)
+        if told is None:
             return None
+        header, loose = told
         if loose.get("iss") != ISSUER:
             return None
         if not any(self._signed(token, key) for key in self._keys.candidates(header.get("kid"))):

@@ -18,7 +18,7 @@ import jwt
 from kdist.api import meta
 from kdist.api.errors import Unauthorized
 from kdist.api.kinds import NODES, PODS, SECRETS, SERVICE_ACCOUNTS, Kind
-from kdist.apiserver.authn.keys import KeySet, algorithm
+from kdist.apiserver.authn.keys import KeySet, algorithm, unverified
 from kdist.apiserver.authn.user import User, service_account_user, split_service_account
 from kdist.apiserver.ports import Obj, Reader
 
@@ -122,11 +122,10 @@ class TokenVerifier:
             self._seen.popitem(last=False)
 
     def _decode(self, token: str) -> Obj | None:
-        try:
-            header = jwt.get_unverified_header(token)
-            loose = jwt.decode(token, options={"verify_signature": False})
-        except jwt.InvalidTokenError:
+        told = unverified(token)
+        if told is None:
             return None
+        header, loose = told
         if loose.get("iss") not in self._issuers:
             return None
         for key in self._keys.candidates(header.get("kid")):
