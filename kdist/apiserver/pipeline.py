@@ -76,7 +76,8 @@ class Pipeline:
         self._strategy.default(obj)
         if not act.applies:  # before admission: what that adds is nobody's
             has_status = "status" in self.resource.subresources
-            managed.track_create(obj, self._schema, act.manager, has_status=has_status)
+            resets = self._strategy.resets.get("", ())
+            managed.track_create(obj, self._schema, act.manager, has_status=has_status, resets=resets)
         review = self.review(act, "create", obj=obj)
         await self._admission.admit(review)
         obj = review.body  # a webhook's patch makes another object
@@ -200,7 +201,10 @@ class Pipeline:
     def _track(self, new: Obj, old: Obj, manager: str, subresource: str) -> None:
         """Record who writes what."""
         has_status = "status" in self.resource.subresources
-        managed.track_update(new, old, self._schema, manager, subresource, has_status=has_status)
+        resets = self._strategy.resets.get(subresource, ())
+        managed.track_update(
+            new, old, self._schema, manager, subresource, has_status=has_status, resets=resets
+        )
 
     def _check_lock(self, new: Obj, old: Obj, name: str) -> None:
         version = new.get("resourceVersion")

@@ -126,7 +126,8 @@ def track_update(
 ) -> None:
     """Record in ``new`` what ``manager`` changed between ``old`` (None: created) and ``new``.
 
-    ``reset`` are the fields of the whole object that such a write does not set, whatever it says.
+    ``reset`` are the fields of the whole object, or of one of its fields (``status.conditions``), that such a write
+    does not set, whatever it says.
     A client that sends managedFields of its own replaces them, and clears them with one empty entry.
     """
     metadata = new.setdefault("metadata", {})
@@ -210,6 +211,9 @@ def _content(obj: Obj, reset: Collection[str]) -> Obj:
     """The object without what nobody owns."""
     metadata = {k: v for k, v in (obj.get("metadata") or {}).items() if k not in _UNOWNED_METADATA}
     content = {k: v for k, v in obj.items() if k not in ("apiVersion", "kind", "metadata") and k not in reset}
+    for head, _, field in (path.partition(".") for path in reset if "." in path):
+        if field in (content.get(head) or ()):
+            content[head] = {k: v for k, v in content[head].items() if k != field}
     return {**content, "metadata": metadata} if metadata else content
 
 

@@ -14,6 +14,7 @@ changed. Nothing here does I/O. Strategies are stateless apart from their resour
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from copy import deepcopy
 from typing import TYPE_CHECKING, ClassVar, Protocol
 
@@ -66,6 +67,8 @@ class Strategy:
     initial_status: ClassVar[Obj] = {}
     #: The fields of the metadata that a write of the status, or of another view, leaves as they are.
     status_keeps: ClassVar[tuple[str, ...]] = ()
+    #: What a write of the object, or of a subresource, does not set besides the usual: it makes nobody its owner.
+    resets: ClassVar[Mapping[str, tuple[str, ...]]] = {}
     #: A deletion that removes the object at once still answers with it marked as deleted.
     marks_removed: ClassVar[bool] = False
     #: Finalizers that a deletion begins with.

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import ClassVar
 
 from kdist.api import meta
 from kdist.api.errors import Cause
@@ -49,6 +50,7 @@ class CertificateSigningRequestStrategy(Strategy):
 
     name_rule = staticmethod(names.path_segment)
     checks_required = False
+    resets: ClassVar[Mapping[str, tuple[str, ...]]] = {"": ("spec",), "status": ("status.conditions",)}
 
     def prepare_update(self, new: Obj, old: Obj) -> None:
         """The spec is for life; what an update says about it is not heard."""
