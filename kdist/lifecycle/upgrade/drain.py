@@ -97,6 +97,13 @@ def lost(node: Obj) -> str | None:
     )
 
 
+def lost_nodes(nodes: Iterable[Obj]) -> list[str]:
+    """Nodes that are not Ready: pods there count as missing, and budgets then allow nothing elsewhere. Pure."""
+    return [
+        f"{meta.name(node)} is not Ready, its pods are missed: {why}" for node in nodes if (why := lost(node))
+    ]
+
+
 async def cordon(client: Client, node: str, by: str) -> None:
     """Take no new pods on a node. One that somebody else has cordoned is left as it is."""
     found = await client.get(kinds.NODES, node)
@@ -152,7 +159,8 @@ async def drain(
             if failure is not None:
                 raise DrainFailed(f"{head}: the API did not answer: {failure}") from failure
             budgets = (await client.list(kinds.POD_DISRUPTION_BUDGETS)).items
-            raise DrainFailed("\n  ".join([f"{head}:", *explain(left, budgets, refusals), advice]))
+            silent = lost_nodes((await client.list(kinds.NODES)).items)
+            raise DrainFailed("\n  ".join([f"{head}:", *explain(left, budgets, refusals), *silent, advice]))
         await asyncio.sleep(POLL_SECONDS)
 
 

@@ -68,3 +68,9 @@ def test_a_node_that_stops_answering_is_lost() -> None:
     assert drain.lost(node("w1")) is None
     assert drain.lost(node("w1", ready="Unknown")) == "Ready is Unknown since then: told"
     assert drain.lost({"status": {}}) is not None
+
+
+def test_nodes_that_fell_silent_are_named_beside_the_budgets() -> None:
+    assert drain.lost_nodes([node("w1"), node("w2", ready="Unknown")]) == [
+        "w2 is not Ready, its pods are missed: Ready is Unknown since then: told"
+    ]
