@@ -153,6 +153,12 @@ def build(definitions: Definitions) -> dict[str, Schema]:
     return nodes
 
 
+def written_always() -> dict[str, frozenset[str]]:
+    """The fields of each known type that are written even when the client left them out."""
+    forms: dict[str, dict[str, list[str]]] = orjson.loads(_FORMS.read_bytes())
+    return {name: frozenset(form.get("emits", ())) for name, form in forms.items()}
+
+
 def _form(node: Schema, body: dict[str, Any], form: dict[str, list[str]] | None) -> None:
     """Say how zero values are written; of types that the table does not know, required fields are kept."""
     if form is None:

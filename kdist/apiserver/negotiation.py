@@ -105,6 +105,16 @@ def of_errors(accept: str) -> str:
         return JSON
 
 
+def chosen(accept: str, offered: tuple[str, ...]) -> str | None:
+    """Which of the offered media types an Accept header prefers, the first when it takes anything; None if none."""
+    clauses = [_clause(part) for part in (accept or "*/*").split(",")]
+    for quality, media_type, _ in sorted(clauses, key=lambda clause: -clause[0]):
+        for form in offered:
+            if quality > 0 and media_type in (form, "*/*", f"{form.partition('/')[0]}/*"):
+                return form
+    return None
+
+
 def only_served() -> str:
     """What to tell a client that accepts nothing of what is there."""
     return f"only the following media types are accepted: {', '.join(_SERVED)}"

@@ -10,13 +10,14 @@ import orjson
 from fastapi import FastAPI, Request, Response
 
 from kdist import __version__
+from kdist.api.errors import ApiError
 from kdist.api.features import reached
-from kdist.apiserver import debugging, discovery, health, metrics
+from kdist.apiserver import answers, debugging, discovery, health, metrics, negotiation, router
 from kdist.apiserver.authn.keys import discovery_document
 from kdist.apiserver.core import Core
 from kdist.apiserver.health import Check
 from kdist.apiserver.negotiation import JSON
-from kdist.apiserver.openapi import Document, OpenAPI, proto
+from kdist.apiserver.openapi import OpenAPI, routes
 
 
 def version(level: str) -> dict[str, str]:
@@ -62,7 +63,8 @@ def build(core: Core, *, live: dict[str, Check], ready: dict[str, Check], addres
     debugging.install(app, core)
     _about(app, core)
     _discovery(app, core, address)
-    _openapi(app, core)
+    openapi = OpenAPI(core.scheme, core.aggregation.openapi, core.selectable_fields)
+    routes.install(app, openapi, core.aggregation.openapi)
 
     @app.get("/")
     async def paths() -> Response:
@@ -73,7 +75,19 @@ def build(core: Core, *, live: dict[str, Check], ready: dict[str, Check], addres
     async def missing(_: Request, __: Exception) -> Response:
         return Response("404 page not found\n", 404, media_type="text/plain; charset=utf-8")
 
+    @app.exception_handler(405)
+    async def not_allowed(_: Request, __: Exception) -> Response:
+        return _status(router.not_allowed())
+
+    @app.exception_handler(ApiError)
+    async def refused(_: Request, error: ApiError) -> Response:
+        return _status(error)
+
     return app
+
+
+def _status(error: ApiError) -> Response:
+    return Response(orjson.dumps(error.status()), error.code, media_type=JSON)
 
 
 def _json(document: Any, **headers: str) -> Response:
@@ -82,9 +96,9 @@ def _json(document: Any, **headers: str) -> Response:
 
 def _tagged(request: Request, body: bytes, media_type: str = JSON) -> Response:
     """An answer with an ETag, or 304 when the client has it already."""
-    tag = f'"{hashlib.sha256(body).hexdigest().upper()[:64]}"'
-    headers = {"ETag": tag, "Vary": "Accept", "Cache-Control": "public"}
-    if request.headers.get("if-none-match") == tag:
+    digest = hashlib.sha256(body).hexdigest().upper()
+    headers = {"ETag": f'"{digest}"', "Vary": "Accept", "Cache-Control": "public"}
+    if routes.has_already(request, digest):
         return Response(status_code=304, headers=headers)
     return Response(body, media_type=media_type, headers=headers)
 
@@ -115,7 +129,7 @@ def _discovery(app: FastAPI, core: Core, address: str) -> None:
     def negotiated(request: Request, classic: Any, *, is_core: bool) -> Response:
         version = _discovery_version(request.headers.get("accept", ""))
         if not version:
-            return _json(classic)
+            return _negotiated(request, classic)
         document = discovery.aggregated(
             core.scheme, layer.served(), core=is_core, remote=layer.version, version=version
         )
@@ -131,25 +145,32 @@ def _discovery(app: FastAPI, core: Core, address: str) -> None:
     async def groups(request: Request) -> Response:
         return negotiated(request, discovery.api_group_list(layer.served()), is_core=False)
 
-    def found(document: Any) -> Response:
-        if document is None:
-            return Response("404 page not found\n", 404, media_type="text/plain")
-        return _json(document)
-
     @app.get("/api/{version}")
     @app.get("/api/{version}/")
-    async def core_resources(version: str) -> Response:
-        return found(discovery.api_resource_list(core.scheme, "", version))
+    async def core_resources(request: Request, version: str) -> Response:
+        return _found(request, discovery.api_resource_list(core.scheme, "", version))
 
     @app.get("/apis/{group}")
     @app.get("/apis/{group}/")
-    async def group(group: str) -> Response:
-        return found(discovery.api_group(layer.served(), group))
+    async def group(request: Request, group: str) -> Response:
+        return _found(request, discovery.api_group(layer.served(), group))
 
     @app.get("/apis/{group}/{version}")
     @app.get("/apis/{group}/{version}/")
-    async def resources(group: str, version: str) -> Response:
-        return found(discovery.api_resource_list(core.scheme, group, version))
+    async def resources(request: Request, group: str, version: str) -> Response:
+        return _found(request, discovery.api_resource_list(core.scheme, group, version))
+
+
+def _found(request: Request, document: Any) -> Response:
+    if document is None:
+        return Response("404 page not found\n", 404, media_type="text/plain")
+    return _negotiated(request, document)
+
+
+def _negotiated(request: Request, document: Any) -> Response:
+    """In the form that the client takes, as objects are."""
+    form = negotiation.accepted(request.headers.get("accept", ""))
+    return Response(answers.render(document, form), media_type=form.media_type)
 
 
 def _discovery_version(accept: str) -> str:
@@ -168,37 +189,3 @@ def _discovery_version(accept: str) -> str:
         ):
             return parameters["v"]
     return ""
-
-
-def _openapi(app: FastAPI, core: Core) -> None:
-    """Documents are made when first asked for and kept compressed: few clients ever ask."""
-    remote = core.aggregation.openapi
-    documents = OpenAPI(core.scheme, remote, core.selectable_fields)
-
-    def sent(request: Request, document: Document | None, form: str = "application/json") -> Response:
-        if document is None:
-            return Response("404 page not found\n", 404, media_type="text/plain")
-        headers = {"etag": document.etag, "vary": "Accept, Accept-Encoding"}
-        if request.headers.get("if-none-match") == document.etag:
-            return Response(status_code=304, headers=headers)
-        if "gzip" not in request.headers.get("accept-encoding", ""):
-            return Response(document.body(), headers=headers, media_type=form)
-        headers["content-encoding"] = "gzip"
-        return Response(document.gzipped, headers=headers, media_type=form)
-
-    @app.get("/openapi/v2")
-    async def v2(request: Request) -> Response:
-        await remote.refresh()
-        accept = request.headers.get("accept", "")
-        if any(form in accept for form in proto.ACCEPTED):
-            return sent(request, documents.v2_protobuf(), proto.MEDIA_TYPE)
-        return sent(request, documents.v2())
-
-    @app.get("/openapi/v3")
-    async def v3_index() -> Response:
-        await remote.refresh()
-        return _json(documents.v3_index())
-
-    @app.get("/openapi/v3/{path:path}")
-    async def v3(request: Request, path: str) -> Response:
-        return sent(request, documents.v3(path))

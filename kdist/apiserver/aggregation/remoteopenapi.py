@@ -86,7 +86,12 @@ class RemoteOpenAPI:
 
 def restricted(spec: Obj, root: str) -> Obj:
     """The paths of a document at and below ``root``, with the definitions that they need."""
-    paths = {p: v for p, v in (spec.get("paths") or {}).items() if p == root or p.startswith(f"{root}/")}
+    shared: dict[str, Any] = spec.get("parameters") or {}
+    paths = {
+        path: _with_parameters(item, shared)
+        for path, item in (spec.get("paths") or {}).items()
+        if path == root or path.startswith(f"{root}/")
+    }
     everything: dict[str, Any] = spec.get("definitions") or {}
     needed: dict[str, Any] = {}
     pending = list(references(paths))
@@ -96,6 +101,24 @@ def restricted(spec: Obj, root: str) -> Obj:
             needed[name] = everything[name]
             pending.extend(references(everything[name]))
     return {"paths": paths, "definitions": needed}
+
+
+def _with_parameters(item: Any, shared: dict[str, Any]) -> Any:
+    """A path with its parameters written out: the whole document has shared ones of its own."""
+    if not isinstance(item, dict):
+        return item
+    written: dict[str, Any] = {}
+    for key, value in item.items():
+        if key == "parameters" and isinstance(value, list):
+            written[key] = [_written_out(p, shared) for p in value]
+        else:
+            written[key] = _with_parameters(value, shared)
+    return written
+
+
+def _written_out(parameter: Any, shared: dict[str, Any]) -> Any:
+    reference = parameter.get("$ref", "") if isinstance(parameter, dict) else ""
+    return shared.get(reference.removeprefix("#/parameters/"), parameter) if reference else parameter
 
 
 def references(node: Any) -> Iterator[str]:

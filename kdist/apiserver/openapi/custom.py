@@ -18,7 +18,7 @@ _PRESERVE = "x-kubernetes-preserve-unknown-fields"
 _INT_OR_STRING = "x-kubernetes-int-or-string"
 _EMBEDDED = "x-kubernetes-embedded-resource"
 # What version 2 has no word for: its readers are told less, and refuse nothing for it.
-_UNKNOWN_TO_V2 = ("allOf", "oneOf", "anyOf", "not")
+_UNKNOWN_TO_V2 = ("allOf", "oneOf", "anyOf", "not", "default")
 
 
 def definitions(
@@ -52,8 +52,7 @@ class _Kind:
     def _told(self, body: Document, kind: str) -> Document:
         group, version = self._resource.group, self._resource.version
         body["x-kubernetes-group-version-kind"] = [{"group": group, "version": version, "kind": kind}]
-        if self._selectable:
-            body["x-kubernetes-selectable-fields"] = self._selectable
+        body["x-kubernetes-selectable-fields"] = self._selectable
         return body
 
     def _object(self) -> Document:
@@ -94,7 +93,7 @@ class _Kind:
             "type": "array",
             "items": {"$ref": f"#/definitions/{self._name}"},
         }
-        metadata = {"$ref": f"{_META}.ListMeta"}
+        metadata = {"description": "What is told of the list as a whole.", "$ref": f"{_META}.ListMeta"}
         return {
             "description": f"{resource.list_kind} is a list of {resource.kind}",
             "type": "object",

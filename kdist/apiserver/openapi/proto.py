@@ -103,11 +103,16 @@ def _parameter(number: int, value: Any) -> bytes:
     """A reference, a body or one of the kinds of parameter that are none."""
     if "$ref" in value:
         return _bytes(number, _bytes(2, _text(1, value["$ref"])))
+    return _bytes(number, _whole_parameter(1, value))
+
+
+def _whole_parameter(number: int, value: Any) -> bytes:
+    """A parameter that is no reference."""
     if value["in"] == "body":
-        return _bytes(number, _bytes(1, _bytes(1, _message("BodyParameter", value))))
+        return _bytes(number, _bytes(1, _message("BodyParameter", value)))
     place = {"header": 1, "formData": 2, "query": 3, "path": 4}[value["in"]]
     message = "QueryParameter" if place in (2, 3) else "PathParameter"
-    return _bytes(number, _bytes(1, _bytes(2, _bytes(place, _message(message, value)))))
+    return _bytes(number, _bytes(2, _bytes(place, _message(message, value))))
 
 
 def _additional(number: int, value: Any) -> bytes:
@@ -159,6 +164,7 @@ _MESSAGES: dict[str, dict[str, tuple[int, _Writer]]] = {
         "info": (2, _of("Info")),
         "paths": (8, _paths),
         "definitions": (9, _inside(1, _named(_of("Schema")))),
+        "parameters": (10, _inside(1, _named(_whole_parameter))),
         "security": (12, _each(_security)),
         "securityDefinitions": (13, _inside(1, _named(_inside(2, _of("ApiKeySecurity"))))),
         "x-": (16, _any),

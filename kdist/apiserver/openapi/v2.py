@@ -5,74 +5,71 @@ from __future__ import annotations
 from typing import Any
 
 from kdist.api.schema import Definitions
-from kdist.apiserver.openapi.operations import PARAMETER_TYPES, Operation
-from kdist.apiserver.openapi.v3 import reachable
+from kdist.apiserver.openapi import parameters
+from kdist.apiserver.openapi.operations import META, Operation
+from kdist.apiserver.openapi.v3 import STATUSES, UNAUTHORIZED, by_path, kind, reachable
 
-_PRODUCES = ["application/json", "application/yaml"]
+SECURITY = {
+    "BearerToken": {
+        "description": "Bearer Token authentication",
+        "type": "apiKey",
+        "name": "authorization",
+        "in": "header",
+    }
+}
+_DEFINITIONS = "#/definitions/"
+#: Bodies that many operations share.
+_SHARED_BODIES = {f"{META}.DeleteOptions": "deletion", f"{META}.Patch": "patch"}
 
 
 def document(operations: list[Operation], definitions: Definitions, level: str) -> dict[str, Any]:
     """The whole server as one document."""
     used = reachable([n for o in operations for n in (o.body, o.answer) if n], definitions)
-    paths: dict[str, Any] = {}
-    for operation in operations:
-        path = paths.setdefault(operation.path, {})
-        path[operation.method] = _operation(operation)
-        path["parameters"] = _path_parameters(operation)
     return {
         "swagger": "2.0",
         "info": {"title": "Kubernetes", "version": level},
-        "paths": dict(sorted(paths.items())),
+        "paths": {path: _path(path, found) for path, found in by_path(operations)},
         "definitions": {name: definitions[name] for name in sorted(used)},
-        "securityDefinitions": {
-            "BearerToken": {
-                "description": "Bearer Token authentication",
-                "type": "apiKey",
-                "name": "authorization",
-                "in": "header",
-            }
-        },
+        "parameters": {**parameters.shared(), **_bodies()},
+        "securityDefinitions": SECURITY,
         "security": [{"BearerToken": []}],
     }
 
 
-def _path_parameters(operation: Operation) -> list[dict[str, Any]]:
-    names = [n for n, there in (("name", operation.named), ("namespace", operation.namespaced)) if there]
-    found: list[dict[str, Any]] = [
-        {"name": n, "in": "path", "required": True, "type": "string", "uniqueItems": True} for n in names
-    ]
-    return [*found, _query("pretty")]
+def _bodies() -> dict[str, Any]:
+    return {f"body-of-{word}": _body(name) for name, word in _SHARED_BODIES.items()}
 
 
-def _query(name: str) -> dict[str, Any]:
-    return {"name": name, "in": "query", "type": PARAMETER_TYPES.get(name, "string"), "uniqueItems": True}
+def _body(name: str) -> dict[str, Any]:
+    body: dict[str, Any] = {"name": "body", "in": "body", "schema": {"$ref": _DEFINITIONS + name}}
+    return body if name.endswith(".DeleteOptions") else {**body, "required": True}
 
 
-def _operation(operation: Operation) -> dict[str, Any]:
-    parameters = [_query(name) for name in operation.parameters]
-    if operation.body:
-        body: dict[str, Any] = {"name": "body", "in": "body"}
-        if operation.method != "delete":
-            body["required"] = True
-        parameters.insert(0, {**body, "schema": {"$ref": f"#/definitions/{operation.body}"}})
-    answer: dict[str, Any] = {"type": "string"}
-    if operation.answer:
-        answer = {"$ref": f"#/definitions/{operation.answer}"}
+def _path(path: str, operations: list[Operation]) -> dict[str, Any]:
+    common, names = parameters.at_path(path, [o.parameters for o in operations])
+    found: dict[str, Any] = {o.method: _operation(o, names) for o in operations}
+    if common:
+        found["parameters"] = [parameters.for_v2(p) for p in common]
+    return found
+
+
+def _operation(operation: Operation, common: frozenset[str]) -> dict[str, Any]:
+    own = [n for n in operation.parameters if n not in common]
+    listed = [parameters.for_v2(parameters.in_query(n)) for n in sorted(own)]
+    if operation.body in _SHARED_BODIES:
+        listed.insert(0, {"$ref": f"#/parameters/body-of-{_SHARED_BODIES[operation.body]}"})
+    elif operation.body:
+        listed.insert(0, _body(operation.body))
+    answer = {"$ref": _DEFINITIONS + operation.answer} if operation.answer else {"type": "string"}
+    responses = {code: {"description": STATUSES[code], "schema": answer} for code in operation.codes}
     return {
         "description": operation.description,
-        "consumes": list(operation.consumes),
-        "produces": _PRODUCES,
+        **({"consumes": list(operation.consumes)} if operation.consumes else {}),
+        "produces": list(operation.produces),
         "schemes": ["https"],
+        "tags": [operation.tag],
         "operationId": operation.identifier,
-        "parameters": parameters,
-        "responses": {
-            "200": {"description": "OK", "schema": answer},
-            "401": {"description": "Unauthorized"},
-        },
-        "x-kubernetes-action": operation.action,
-        "x-kubernetes-group-version-kind": {
-            "group": operation.group,
-            "version": operation.version,
-            "kind": operation.kind,
-        },
+        **({"parameters": listed} if listed else {}),
+        "responses": {**responses, **UNAUTHORIZED},
+        **kind(operation),
     }

@@ -5,21 +5,48 @@ from __future__ import annotations
 from typing import Any
 
 from kdist.api.schema import Definitions
-from kdist.apiserver.openapi.operations import PARAMETER_TYPES, Operation, tag
+from kdist.apiserver.openapi import defaults, parameters
+from kdist.apiserver.openapi.operations import Operation
 
-_JSON = ("application/json", "application/yaml")
-_SCHEMAS = "#/components/schemas/"
+SCHEMAS = "#/components/schemas/"
+STATUSES = {"200": "OK", "201": "Created", "202": "Accepted"}
+UNAUTHORIZED = {"401": {"description": "Unauthorized"}}
+_SECURITY = {
+    "BearerToken": {
+        "type": "apiKey",
+        "description": "Bearer Token authentication",
+        "name": "authorization",
+        "in": "header",
+    }
+}
 
 
 def document(operations: list[Operation], definitions: Definitions, level: str) -> dict[str, Any]:
     """The document of some operations; ``definitions`` are all there are."""
     used = reachable([n for o in operations for n in (o.body, o.answer) if n], definitions)
+    schemas = {name: schema(name, definitions[name]) for name in sorted(used)}
     return {
         "openapi": "3.0.0",
         "info": {"title": "Kubernetes", "version": level},
-        "paths": _paths(operations),
-        "components": {"schemas": {name: schema(name, definitions[name]) for name in sorted(used)}},
+        "paths": {path: _path(path, found) for path, found in by_path(operations)},
+        "components": {**({"schemas": schemas} if schemas else {}), "securitySchemes": _SECURITY},
     }
+
+
+def by_path(operations: list[Operation]) -> list[tuple[str, list[Operation]]]:
+    """The operations of each path."""
+    found: dict[str, list[Operation]] = {}
+    for operation in operations:
+        found.setdefault(operation.path, []).append(operation)
+    return sorted(found.items())
+
+
+def kind(operation: Operation) -> dict[str, Any]:
+    """What is done to objects of which kind, in the words of clients that look operations up by it."""
+    if operation.kind is None:
+        return {}
+    coordinates = dict(zip(("group", "version", "kind"), operation.kind, strict=True))
+    return {"x-kubernetes-action": operation.action, "x-kubernetes-group-version-kind": coordinates}
 
 
 def reachable(names: list[str], definitions: Definitions) -> set[str]:
@@ -52,7 +79,7 @@ def schema(name: str, body: dict[str, Any]) -> dict[str, Any]:
             "description": body.get("description", ""),
             "oneOf": [{"type": "string"}, {"type": "number"}],
         }
-    converted: dict[str, Any] = _convert(body)
+    converted: dict[str, Any] = _convert(defaults.completed(name, body))
     return converted
 
 
@@ -62,71 +89,41 @@ def _convert(node: Any) -> Any:
     if not isinstance(node, dict):
         return node
     if isinstance(node.get("$ref"), str):
-        reference = {"$ref": node["$ref"].replace("#/definitions/", _SCHEMAS)}
+        reference = {"$ref": node["$ref"].replace("#/definitions/", SCHEMAS)}
         rest = {key: value for key, value in node.items() if key != "$ref"}
         return {**rest, "allOf": [reference]} if rest else reference
     return {key: _convert(value) for key, value in node.items()}
 
 
-def _paths(operations: list[Operation]) -> dict[str, Any]:
-    paths: dict[str, Any] = {}
-    for operation in operations:
-        path = paths.setdefault(operation.path, {})
-        path[operation.method] = _operation(operation)
-        path["parameters"] = _path_parameters(operation)
-    return dict(sorted(paths.items()))
-
-
-def _path_parameters(operation: Operation) -> list[dict[str, Any]]:
-    names = [n for n, there in (("name", operation.named), ("namespace", operation.namespaced)) if there]
-    found: list[dict[str, Any]] = [
-        {"name": n, "in": "path", "required": True, "schema": {"type": "string", "uniqueItems": True}}
-        for n in names
-    ]
-    return [*found, _query("pretty")]
-
-
-def _query(name: str) -> dict[str, Any]:
-    kind = PARAMETER_TYPES.get(name, "string")
-    return {"name": name, "in": "query", "schema": {"type": kind, "uniqueItems": True}}
-
-
-def _operation(operation: Operation) -> dict[str, Any]:
-    found: dict[str, Any] = {
-        "tags": [tag(*_coordinates(operation.path))],
-        "description": operation.description,
-        "operationId": operation.identifier,
-        **({"parameters": [_query(n) for n in operation.parameters]} if operation.parameters else {}),
-        "responses": _responses(operation),
-        "x-kubernetes-action": operation.action,
-        "x-kubernetes-group-version-kind": {
-            "group": operation.group,
-            "version": operation.version,
-            "kind": operation.kind,
-        },
-    }
-    if operation.body:
-        types = operation.consumes
-        content = {t: {"schema": {"$ref": _SCHEMAS + operation.body}} for t in types}
-        found["requestBody"] = {"content": content}
-        if operation.method != "delete":
-            found["requestBody"]["required"] = True
+def _path(path: str, operations: list[Operation]) -> dict[str, Any]:
+    common, names = parameters.at_path(path, [o.parameters for o in operations])
+    found: dict[str, Any] = {o.method: _operation(o, names) for o in operations}
+    if common:
+        found["parameters"] = [parameters.for_v3(p) for p in common]
     return found
 
 
-def _coordinates(path: str) -> tuple[str, str]:
-    parts = path.split("/")
-    return (parts[2], parts[3]) if parts[1] == "apis" else ("", parts[2])
+def _operation(operation: Operation, common: frozenset[str]) -> dict[str, Any]:
+    own = [n for n in operation.parameters if n not in common]
+    listed = [parameters.for_v3(parameters.in_query(n)) for n in sorted(own)]
+    found: dict[str, Any] = {
+        "tags": [operation.tag],
+        "description": operation.description,
+        "operationId": operation.identifier,
+        **({"parameters": listed} if listed else {}),
+    }
+    if operation.body:
+        body = {"content": _content(operation.consumes, operation.body)}
+        found["requestBody"] = {**body, "required": True} if operation.needs_body else body
+    return {**found, "responses": _responses(operation), **kind(operation)}
+
+
+def _content(types: tuple[str, ...], name: str) -> dict[str, Any]:
+    told = {"$ref": SCHEMAS + name} if name else {"type": "string"}
+    return {t: {"schema": told} for t in types}
 
 
 def _responses(operation: Operation) -> dict[str, Any]:
-    content: dict[str, Any] = {"application/json": {"schema": {"type": "string"}}}
-    if operation.answer:
-        content = {t: {"schema": {"$ref": _SCHEMAS + operation.answer}} for t in _JSON}
-    codes = {"post": ("200", "201", "202"), "put": ("200", "201"), "patch": ("200", "201")}
-    told = {"200": "OK", "201": "Created", "202": "Accepted"}
-    found: dict[str, Any] = {
-        code: {"description": told[code], "content": content}
-        for code in codes.get(operation.method, ("200",))
-    }
-    return {**found, "401": {"description": "Unauthorized"}}
+    content = _content(operation.produces, operation.answer)
+    found = {code: {"description": STATUSES[code], "content": content} for code in operation.codes}
+    return {**found, **UNAUTHORIZED}

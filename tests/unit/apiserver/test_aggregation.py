@@ -157,3 +157,19 @@ def test_merged_documents_keep_their_own_definitions() -> None:
     assert set(document["definitions"]) == {"Same", "Other", "Other_v2"}
     assert document["paths"]["/apis/a.com/v1/x"] == refers("Other_v2")
     assert document["definitions"]["Other"] == {"type": "string"}
+
+
+def test_shared_parameters_of_another_server_are_written_out_where_they_are_used() -> None:
+    limit = {"name": "limit", "in": "query", "type": "integer"}
+    body = {"name": "body", "in": "body", "schema": {"$ref": "#/definitions/Options"}}
+    listed = [{"$ref": "#/parameters/limit-x"}, {"$ref": "#/parameters/body-x"}]
+    remote = {
+        "paths": {"/apis/a.com/v1/x": {"get": {"parameters": listed}, "parameters": listed[:1]}},
+        "definitions": {"Options": {"type": "object"}},
+        "parameters": {"limit-x": limit, "body-x": body},
+    }
+    spec = restricted(remote, "/apis/a.com/v1")
+    assert spec["paths"] == {
+        "/apis/a.com/v1/x": {"get": {"parameters": [limit, body]}, "parameters": [limit]}
+    }
+    assert set(spec["definitions"]) == {"Options"}
