@@ -122,11 +122,18 @@ class Call:
         return await self.read_kind(resource.api_version, resource.kind)
 
     async def read_kind(
-        self, api_version: str, kind: str, *, default: Obj | None = None, lenient: bool = False
+        self,
+        api_version: str,
+        kind: str,
+        *,
+        default: Obj | None = None,
+        lenient: bool = False,
+        formerly: str = "",
     ) -> Obj:
         """The body as an object of any published kind; ``default`` when it is empty. BadRequest.
 
-        ``lenient`` takes any group's apiVersion: options are the same in all of them.
+        ``lenient`` takes any group's apiVersion: options are the same in all of them; ``formerly`` is a version with
+        the same fields that clients of old still send.
         """
         raw = await self.request.body()
         self.request.step("body read")
@@ -142,7 +149,7 @@ class Call:
         else:
             body = self._decode(raw, media_type, kind)
         if isinstance(body.value, dict):
-            if lenient:
+            if lenient or (formerly and body.value.get("apiVersion") == formerly):
                 body.value.pop("apiVersion", None)
             check_type(body.value, api_version, kind, self.core.scheme.schema)
             body.value.update(kind=kind, apiVersion=api_version)

@@ -40,13 +40,37 @@ def place(obj: Obj, resource: Resource, namespace: str, name: str = "", *, named
         metadata.pop("namespace", None)
     if name:
         if named and not metadata.get("name"):
-            raise BadRequest(
-                f"the name of the object ({name} based on URL) was undeterminable: name must be provided"
-            )
+            raise undeterminable(name)
         have = metadata.setdefault("name", name)
         if have != name:
             raise BadRequest(f"the name of the object ({have}) does not match the name on the URL ({name})")
     return metadata
+
+
+def check_place(body: Obj, namespace: str) -> Obj:
+    """The metadata of a body that is about an object, not one itself. BadRequest for another namespace."""
+    metadata: Obj = body.get("metadata") or {}
+    if metadata.get("namespace", namespace) != namespace:
+        raise BadRequest(
+            "the namespace of the provided object does not match the namespace sent on the request"
+        )
+    return metadata
+
+
+def place_named(body: Obj, namespace: str, name: str) -> None:
+    """Check that a body that stands for an object names the one of the URL. BadRequest."""
+    have = check_place(body, namespace).get("name")
+    if not have:
+        raise undeterminable(name)
+    if have != name:
+        raise BadRequest(f"the name of the object ({have}) does not match the name on the URL ({name})")
+
+
+def undeterminable(name: str) -> BadRequest:
+    """An object that has to say its name, and does not."""
+    return BadRequest(
+        f"the name of the object ({name} based on URL) was undeterminable: name must be provided"
+    )
 
 
 def prepare_create(metadata: Obj, *, dry_run: bool = False) -> None:
@@ -54,7 +78,7 @@ def prepare_create(metadata: Obj, *, dry_run: bool = False) -> None:
 
     That is storage's rule: a dry run does not get that far.
     """
-    if metadata.get("resourceVersion") and not dry_run:
+    if not dry_run and metadata.pop("resourceVersion", "") not in ("", "0"):
         raise BadRequest("resourceVersion should not be set on objects to be created")
     for field in _SET_BY_SERVER:
         metadata.pop(field, None)

@@ -12,7 +12,7 @@ from dataclasses import replace
 import orjson
 
 from kdist.api import errors, meta
-from kdist.api.errors import AlreadyExists, Cause
+from kdist.api.errors import AlreadyExists, Cause, NotFound
 from kdist.api.kinds import Kind
 from kdist.api.meta import Obj
 from kdist.api.resources import Resource
@@ -66,11 +66,25 @@ class Pipeline:
         for attempt in range(GENERATE_ATTEMPTS):
             try:
                 return await self._create_once(obj, act)
-            except AlreadyExists:
+            except AlreadyExists as error:
                 if not generated or attempt == GENERATE_ATTEMPTS - 1:
-                    raise
+                    raise await self._in_the_way(obj["metadata"], error) from error
                 obj["metadata"]["name"] = ""
         raise AssertionError("unreachable")
+
+    async def _in_the_way(self, metadata: Obj, error: AlreadyExists) -> AlreadyExists:
+        """Why an object cannot have its name, in the words that clients wait by or try again by."""
+        if metadata.get("generateName"):
+            told = f"{error.message}, the server was not able to generate a unique name for the object"
+            details = {**error.details, "retryAfterSeconds": 1}
+            return AlreadyExists(told, details=details)
+        try:
+            there = await self.store.get(metadata.get("namespace", ""), metadata["name"])
+        except NotFound:
+            return error  # gone since
+        if not meta.is_deleting(there):
+            return error
+        return AlreadyExists(f"object is being deleted: {error.message}", details=error.details)
 
     async def _create_once(self, obj: Obj, act: Act) -> Stored:
         self._strategy.default(obj)

@@ -13,7 +13,7 @@ from tests.corpus import openapi
 from tests.corpus.transport import Call, Https, Transport
 
 EXPECTED = Path(__file__).parent / "expected" / "discovery.json"
-#: The documents as they are, while the custom resources of ``cases/openapi`` are served.
+#: The documents as they are, while the custom resources of ``definitions.yaml`` are served.
 DOCUMENTS = Path(__file__).parent / "expected" / "discovery_documents.json"
 _AGGREGATED = "application/json;g=apidiscovery.k8s.io;v={};as=APIGroupDiscoveryList"
 _LEGACY = "application/json"

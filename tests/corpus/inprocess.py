@@ -77,7 +77,7 @@ class InProcess:
 
 def _scope(call: Call, extra: Mapping[str, str]) -> dict[str, Any]:
     path, _, query = call.target.partition("?")
-    headers = {"content-type": call.content_type, "accept": call.accept, "user-agent": "corpus", **extra}
+    headers = {name.lower(): value for name, value in {**call.headers, **extra}.items()}
     return {
         "type": "http",
         "method": call.method,

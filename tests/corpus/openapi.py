@@ -2,7 +2,7 @@
 
 Facts alone: operations with their identifiers, parameters, types and schemas; of each definition a hash for every
 field (type, format, references, defaults, values, extensions), and no descriptions. Both versions tell the same
-operations, so they are written once. ``cases/openapi`` has custom resources that are served meanwhile.
+operations, so they are written once. ``definitions.yaml`` has custom resources that are served meanwhile.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from tests.corpus.transport import Call, Https, Transport
 
 Facts = dict[str, Any]
 EXPECTED = Path(__file__).parent / "expected" / "openapi.json"
-_DEFINITIONS = Path(__file__).parent / "cases" / "openapi" / "definitions.yaml"
+_DEFINITIONS = Path(__file__).parent / "definitions.yaml"
 _CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 _BODY = "body"
 _PUBLISHED_WITHIN = 60

@@ -30,6 +30,13 @@ class Call:
     query: Mapping[str, str] = field(default_factory=dict)
     content_type: str = JSON
     accept: str = JSON
+    user: str = ""  # whom to impersonate
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """The headers that every server gets."""
+        told = {"Content-Type": self.content_type, "Accept": self.accept, "User-Agent": "corpus"}
+        return {**told, "Impersonate-User": self.user} if self.user else told
 
     @property
     def target(self) -> str:
@@ -87,9 +94,8 @@ class Https:
 
     async def send(self, call: Call) -> Answer:
         """The server's answer."""
-        headers = {"Content-Type": call.content_type, "Accept": call.accept, "User-Agent": "corpus"}
         try:
-            return await self._answer(call, headers)
+            return await self._answer(call, call.headers)
         except aiohttp.ServerDisconnectedError:
             return Answer(CRASHED, "")
 

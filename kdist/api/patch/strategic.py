@@ -76,8 +76,24 @@ def _merge_value(original: Any, value: Any, schema: Schema, order: list[Any] | N
     if isinstance(value, list) and "merge" in schema.strategies:
         merged = _merge_list(original if isinstance(original, list) else [], value, schema)
         merged = _ordered(merged, original or [], _content(value), schema)
-        return _ordered(merged, original or [], order, schema) if order is not None else merged
+        if order is None:
+            return merged
+        _refuse_contradiction(value, order, schema)
+        return _ordered(merged, original or [], order, schema)
     return _without_directives(value)
+
+
+def _refuse_contradiction(patch: list[Any], order: list[Any], schema: Schema) -> None:
+    """BadRequest when the items of a list patch are not in the order that the patch itself asks for."""
+
+    def keys(items: list[Any]) -> list[Hashable]:
+        return [_key(item, schema.merge_key) if schema.merge_key else item for item in items]
+
+    told, wanted = keys(_content(patch)), iter(keys(order))
+    if not all(key in wanted for key in told):  # each is looked for after the one before
+        raise BadRequest(
+            f"the items of the patch, {told}, are not in the order of its {_ORDER}: {keys(order)}"
+        )
 
 
 def _content(patch: list[Any]) -> list[Any]:

@@ -14,6 +14,7 @@ from kdist.apiserver.ports import Obj, Writer
 
 MIN_SECONDS, MAX_SECONDS, DEFAULT_SECONDS = 600, 1 << 32, 3600
 _KINDS = {"Pod": PODS, "Secret": SECRETS, "Node": NODES}
+_BINDABLE = {("v1", kind) for kind in _KINDS}
 
 
 class TokenIssuer:
@@ -34,7 +35,7 @@ class TokenIssuer:
     async def issue(self, namespace: str, name: str, request: Obj) -> Obj:
         """The request with its status filled in. NotFound, Invalid, Conflict, BadRequest."""
         spec = request.get("spec") or {}
-        seconds = spec.get("expirationSeconds") or DEFAULT_SECONDS
+        seconds = spec.get("expirationSeconds", DEFAULT_SECONDS)
         audiences = spec.get("audiences") or list(self._audiences)
         ref = spec.get("boundObjectRef")
         if (named := meta.name(request) if request.get("metadata") else "") and named != name:
@@ -110,11 +111,13 @@ def _validate(name: str, seconds: int, ref: Obj | None) -> None:
         causes.append(
             Cause(field, f"Invalid value: {seconds}: may not specify a duration larger than 2^32 seconds")
         )
-    if ref is not None and (ref.get("apiVersion"), ref.get("kind")) not in {("v1", kind) for kind in _KINDS}:
+    if ref is not None and (ref.get("apiVersion") or "v1", ref.get("kind")) not in _BINDABLE:
         group, _, version = (ref.get("apiVersion") or "").rpartition("/")
         raise BadRequest(
             f"cannot bind token to object of type {group}/{version}, Kind={ref.get('kind') or ''}"
         )
+    if ref is not None and not ref.get("name"):
+        raise BadRequest("Name parameter required.")
     if causes:
         raise errors.invalid("authentication.k8s.io", "TokenRequest", "", causes)
 

@@ -153,13 +153,18 @@ class CustomResourceStrategy(Strategy):
         declared: Obj = self.version["subresources"]["scale"]
         return declared
 
+    @property
+    def scale_path(self) -> str:
+        """From the definition."""
+        return str(self._scale["specReplicasPath"]).lstrip(".")
+
     def scale(self, obj: Obj) -> Obj:
         """Replicas and selector from where the definition says they are."""
         at, metadata = self._scale, obj["metadata"]
         status: Obj = {"replicas": meta.get(obj, at["statusReplicasPath"].lstrip("."), 0)}
         if selector := meta.get(obj, (at.get("labelSelectorPath") or "").lstrip(".")):
             status["selector"] = selector
-        replicas = meta.get(obj, at["specReplicasPath"].lstrip("."), 0)
+        replicas = meta.get(obj, self.scale_path, 0)
         return {
             "kind": "Scale",
             "apiVersion": "autoscaling/v1",
@@ -170,7 +175,7 @@ class CustomResourceStrategy(Strategy):
 
     def apply_scale(self, obj: Obj, scale: Obj) -> None:
         """Take the replicas."""
-        *above, last = self._scale["specReplicasPath"].lstrip(".").split(".")
+        *above, last = self.scale_path.split(".")
         node: Any = obj
         for step in above:
             node = node.setdefault(step, {})

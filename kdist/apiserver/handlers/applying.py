@@ -6,27 +6,26 @@ from dataclasses import replace
 from typing import Any
 
 from kdist.api import errors
-from kdist.api.errors import BadRequest, Cause
+from kdist.api.errors import BadRequest
 from kdist.api.meta import Obj
 from kdist.api.patch import apply as applied
 from kdist.apiserver import objectmeta
 from kdist.apiserver.call import Call, copy
-from kdist.apiserver.handlers.patching import Patch
+from kdist.apiserver.handlers.patching import Patch, manager_of_apply
 from kdist.apiserver.validation import conform, decode, read_object
 
 
 def read(call: Call, raw: bytes) -> Patch:
     """The apply patch of a request. BadRequest when it is no object of the resource; Invalid without a manager."""
     request, resource = call.request, call.resource
-    manager = request.param("fieldManager")
-    if not manager:
-        missing = Cause("fieldManager", "Required value: is required for apply patch", "FieldValueRequired")
-        raise errors.invalid("meta.k8s.io", "PatchOptions", "", [missing])
-    wanted = _configuration(call, raw)
+    manager = manager_of_apply(call)
+    wanted, named = _configuration(call, raw)
     schema = call.core.scheme.schema_of(resource)
     force, subresource = request.flag("force"), request.info.subresource
 
     def change(live: Obj) -> Any:
+        if not live and not named:
+            raise objectmeta.undeterminable(call.name)
         return applied.apply(
             live, copy(wanted), schema, manager=manager, force=force, subresource=subresource
         )
@@ -39,8 +38,8 @@ def read(call: Call, raw: bytes) -> Patch:
     return Patch(replace(call.act(), applies=True, manager=manager), change, conformed)
 
 
-def _configuration(call: Call, raw: bytes) -> Obj:
-    """The body, which is YAML and so possibly JSON, as an object of the resource."""
+def _configuration(call: Call, raw: bytes) -> tuple[Obj, bool]:
+    """The body, which is YAML and so possibly JSON, as an object of the resource; whether it says its name."""
     resource = call.resource
     is_json = raw.lstrip()[:1] == b"{"
     body = decode(raw, "application/json" if is_json else "application/yaml")
@@ -66,8 +65,9 @@ def _configuration(call: Call, raw: bytes) -> Obj:
     )
     for text in warnings:
         call.request.warn(text)
+    named = bool((obj.get("metadata") or {}).get("name"))
     objectmeta.place(obj, resource, call.namespace, call.name)
-    return obj
+    return obj, named
 
 
 def _check_fields(call: Call, obj: Obj) -> None:

@@ -11,7 +11,7 @@ from kdist.api.kinds import POD_DISRUPTION_BUDGETS
 from kdist.api.meta import Obj
 from kdist.api.pods import is_ready, is_terminal, set_condition
 from kdist.api.selectors import from_label_selector
-from kdist.apiserver import deletion
+from kdist.apiserver import deletion, objectmeta
 from kdist.apiserver.call import Call
 from kdist.apiserver.deletion import Options
 from kdist.apiserver.handlers.binding import SUCCESS
@@ -25,9 +25,9 @@ _DISRUPTED_LIMIT = 2000  # pods in a budget's status before its controller must 
 
 async def create(call: Call) -> None:
     """POST to ``pods/NAME/eviction``."""
-    eviction = await call.read_kind("policy/v1", "Eviction")
-    named = (eviction.get("metadata") or {}).get("name") or call.name
-    if named != call.name:
+    eviction = await call.read_kind("policy/v1", "Eviction", formerly="policy/v1beta1")
+    metadata = objectmeta.check_place(eviction, call.namespace)
+    if metadata.get("name") != call.name:
         raise BadRequest("name in URL does not match name in Eviction object")
     act = call.act()
     options = Options.parse(eviction.get("deleteOptions") or {})

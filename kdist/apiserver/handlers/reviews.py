@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from kdist.api.meta import Obj
-from kdist.apiserver import managedfields
+from kdist.apiserver import managedfields, objectmeta
 from kdist.apiserver.authn import reviews as authentication
 from kdist.apiserver.authz import reviews as authorization
 from kdist.apiserver.call import Call
@@ -66,4 +66,5 @@ async def _settled(call: Call, review: Callable[..., Obj], *args: Any) -> Obj:
 async def token_request(call: Call) -> None:
     """A token for a service account (the ``token`` subresource)."""
     request = await call.read_kind("authentication.k8s.io/v1", "TokenRequest")
+    objectmeta.check_place(request, call.namespace)
     await call.reply_review(await call.core.token_issuer.issue(call.namespace, call.name, request))

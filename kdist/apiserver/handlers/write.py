@@ -33,12 +33,20 @@ async def update(call: Call) -> None:
         return copy(given)
 
     async def make() -> Obj:
-        return copy(given)
+        call.check_uid(given["metadata"].get("uid"), "")
+        made = copy(given)
+        if not act.dry_run:  # of nothing there is no version to be behind
+            made["metadata"].pop("resourceVersion", None)
+        return made
 
     creates = call.store.strategy.allow_create_on_update and not subresource
-    stored, created = await call.pipeline.update(
-        call.namespace, call.name, replace, act, subresource=subresource, create=make if creates else None
-    )
+    try:
+        stored, created = await call.pipeline.update(
+            call.namespace, call.name, replace, act, subresource=subresource, create=make if creates else None
+        )
+    except errors.NotFound:
+        call.check_uid(given["metadata"].get("uid"), "")  # who names a uid meant an object that was there
+        raise
     await call.reply(stored, 201 if created else 200)
 
 

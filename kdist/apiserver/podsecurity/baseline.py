@@ -50,23 +50,21 @@ def apparmor(pod: Obj, minor: int) -> Finding | None:
         return type if type and type not in PROFILES else ""
 
     names = containers_where(pod, bad)
-    annotated = {
-        key: value
+    annotated = sorted(
+        f'{key}="{value}"'
         for key, value in meta.annotations(pod).items()
         if key.startswith(_APPARMOR_ANNOTATION)
         and value not in ("", "runtime/default")
         and not value.startswith("localhost/")
-    }
+    )
     own = bad(pod.get("spec") or {})
-    values = {own, *(bad(c) for c in pods.containers(pod)), *annotated.values()} - {""}
+    values = [*sorted({own, *(bad(c) for c in pods.containers(pod))} - {""}), *annotated]
     if not values:
         return None
     who = [setters(bool(own), names)] if own or names else []
-    who += [counted("annotation", sorted(annotated))] if annotated else []
+    who += ["annotation" + ("s" if len(annotated) > 1 else "")] if annotated else []
     reason = "forbidden AppArmor profile" + ("s" if len(values) > 1 else "")
-    return Finding(
-        reason, f"{' and '.join(who)} must not set AppArmor profile type to {quoted(sorted(values))}"
-    )
+    return Finding(reason, f"{' and '.join(who)} must not set AppArmor profile type to {quoted(values)}")
 
 
 def capabilities(pod: Obj, minor: int) -> Finding | None:

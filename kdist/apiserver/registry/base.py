@@ -191,6 +191,11 @@ class Strategy:
         """``validate_update`` of such a subresource."""
         return self.validate_status_update(new, old)
 
+    @property
+    def scale_path(self) -> str:
+        """Where the wanted replicas lie, for resources with a ``scale`` subresource."""
+        return "spec.replicas"
+
     def scale(self, obj: Obj) -> Obj:
         """The autoscaling/v1 Scale of an object, for resources with a ``scale`` subresource."""
         raise NotImplementedError(f"{self.resource.plural} cannot be scaled")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Iterator, Mapping
 from typing import ClassVar
 
@@ -43,6 +44,7 @@ USAGES = (
 _DECISIONS = ("Approved", "Denied")
 _FINAL = (*_DECISIONS, "Failed")
 _CONDITIONS = "status.conditions"
+_PEM_BLOCK = re.compile(rb"-----BEGIN ([^\n-]+)-----\s*\n(.*?)-----END \1-----", re.S)
 
 
 class CertificateSigningRequestStrategy(Strategy):
@@ -89,8 +91,10 @@ class CertificateSigningRequestStrategy(Strategy):
         found = super().validate_subresource_update(subresource, new, old)
         found += _check_conditions(_conditions(new))
         found += _check_change(new, old, decides=subresource == "approval")
-        certificate = meta.get(old, "status.certificate")
-        if certificate and meta.get(new, "status.certificate") != certificate:
+        certificate, issued = meta.get(old, "status.certificate"), meta.get(new, "status.certificate")
+        if issued and issued != certificate:
+            found += _check_certificate(base64.b64decode(issued))
+        if certificate and issued != certificate:
             told = "updates may not modify existing certificate content"
             found.append(causes.forbidden("status.certificate", told))
         return found
@@ -105,6 +109,29 @@ class CertificateSigningRequestStrategy(Strategy):
     def fields(self, obj: Obj) -> dict[str, str]:
         """By signer, too."""
         return {**super().fields(obj), "spec.signerName": meta.get(obj, "spec.signerName", "")}
+
+
+def _check_certificate(pem: bytes) -> Iterator[Cause]:
+    """PEM blocks of certificates and no others; text between them is a comment."""
+    from cryptography import x509
+
+    field, shown = "status.certificate", "<certificate data>"
+    blocks = _PEM_BLOCK.findall(pem)
+    if not blocks:
+        yield causes.invalid(field, shown, "must contain at least one CERTIFICATE PEM block")
+    for kind, content in blocks:
+        if kind != b"CERTIFICATE":
+            told = f'only CERTIFICATE PEM blocks are allowed, found "{kind.decode(errors="replace")}"'
+        elif b":" in content:
+            told = "no PEM block headers are permitted"
+        else:
+            try:
+                x509.load_der_x509_certificate(base64.b64decode(content))
+                continue
+            except ValueError:
+                told = "x509: malformed certificate"
+        yield causes.invalid(field, shown, told)
+        return
 
 
 def _signer(name: str, field: str) -> Iterator[Cause]:

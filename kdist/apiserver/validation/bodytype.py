@@ -8,6 +8,17 @@ from kdist.api.errors import BadRequest
 from kdist.api.meta import Obj
 
 
+def _of(api_version: str, kind: str) -> str:
+    """``v1.Deployment``: a type by its version."""
+    return f"{api_version.rpartition('/')[2]}.{kind}"
+
+
+def _into(api_version: str, kind: str) -> str:
+    """``apps.Deployment``: a type by its group, which is what a body is made into."""
+    group = api_version.rpartition("/")[0].partition(".")[0] or "core"
+    return f"{group}.{kind}"
+
+
 def check_type(body: Obj, api_version: str, kind: str, known: Callable[[str, str], object]) -> None:
     """Check that a body says it is what the URL takes, if it says anything. BadRequest.
 
@@ -20,7 +31,8 @@ def check_type(body: Obj, api_version: str, kind: str, known: Callable[[str, str
     if known(have_version, have_kind) is None:
         raise BadRequest(f'{opening}no kind "{have_kind}" is registered for version "{have_version}"')
     if have_kind != kind:
-        raise BadRequest(f"{opening}converting ({have_kind}) to ({kind}): unknown conversion")
+        told = f"converting ({_of(have_version, have_kind)}) to ({_into(api_version, kind)}): unknown conversion"
+        raise BadRequest(opening + told)
     if have_version != api_version:
         raise BadRequest(
             f"the API version in the data ({have_version}) does not match the expected API version ({api_version})"

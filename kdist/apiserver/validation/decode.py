@@ -107,8 +107,9 @@ def read_object(
         unknown = conform(body.value, schema, whole=whole)
     except BadRequest as error:
         raise BadRequest(f"{opening(kind, version)}{error.message}") from error
-    warnings = [f'unknown field "{path}"' for path in unknown]
-    warnings += body.duplicates
+    strangers = [f'unknown field "{path}"' for path in unknown]
+    doubled = {f'duplicate field "{path}"' for path in unknown}  # told once, as unknown
+    warnings = [*(told for told in body.duplicates if told not in doubled), *strangers]
     if warnings and field_validation == "Strict":
         raise BadRequest(f"{opening(kind, version)}strict decoding error: {', '.join(warnings)}")
     return body.value, warnings if field_validation == "Warn" else []

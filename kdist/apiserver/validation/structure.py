@@ -31,7 +31,8 @@ _EMPTY = {"string": "", "quantity": "0", "integer": 0, "int-or-string": 0, "numb
 def conform(obj: dict[str, Any], schema: Schema, *, whole: bool = True) -> list[str]:
     """Bring ``obj`` into its stored form, in place; the paths of the unknown fields that were pruned.
 
-    What is not a whole object (an apply patch) does not get the fields that are written when left out.
+    What is not a whole object (an apply patch) does not get the fields that are written when left out, and keeps
+    those that are left out when written: who says that a flag is off owns it, and turns it off.
     """
     unknown: list[str] = []
     if schema.document is not None:
@@ -87,9 +88,9 @@ def _object(value: Any, schema: Schema, path: _Path, walk: _Walk) -> Any:
             checked = _CHECKS[child.kind](item, child, (path, field), walk)
             if checked is not item:
                 value[field] = checked
-            if not checked and _is_left_out(checked, field, child, schema):
+            if not checked and walk.whole and _is_left_out(checked, field, child, schema):
                 dropped.append(field)
-        elif not item and field not in schema.keeps:
+        elif not item and walk.whole and field not in schema.keeps:
             dropped.append(field)
     for field in dropped:
         del value[field]

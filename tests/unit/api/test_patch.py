@@ -124,6 +124,15 @@ def test_strategic_directives_delete_order_and_retain(scheme: Scheme, pod: Obj) 
     assert patched["spec"]["volumes"] == [{"name": "v", "hostPath": {"path": "/"}}]
 
 
+def test_a_strategic_patch_that_contradicts_its_own_order_is_refused(scheme: Scheme, pod: Obj) -> None:
+    schema = scheme.schema("v1", "Pod")
+    for order in ([{"name": "x"}], [{"name": "a"}, {"name": "c"}]):
+        items = [{"name": "c", "image": "q"}, {"name": "a", "image": "q"}]
+        change = {"spec": {"$setElementOrder/containers": order, "containers": items}}
+        with pytest.raises(BadRequest, match="not in the order"):
+            strategic.apply(pod, change, schema)
+
+
 def test_strategic_patch_keeps_sets_of_scalars(scheme: Scheme) -> None:
     change = {"metadata": {"$deleteFromPrimitiveList/finalizers": ["a"], "finalizers": ["c"]}}
     patched = strategic.apply({"metadata": {"finalizers": ["a", "b"]}}, change, scheme.schema("v1", "Pod"))

@@ -69,8 +69,8 @@ def test_hardened_pod_meets_restricted():
         (pod({"windowsOptions": {"hostProcess": True}}),
          'hostProcess (container "c" must not set securityContext.windowsOptions.hostProcess=true)'),
         (pod(annotations={"container.apparmor.security.beta.kubernetes.io/c": "unconfined"}),
-         'forbidden AppArmor profile (annotation "container.apparmor.security.beta.kubernetes.io/c" '
-         'must not set AppArmor profile type to "unconfined")'),
+         'forbidden AppArmor profile (annotation must not set AppArmor profile type to '
+         '"container.apparmor.security.beta.kubernetes.io/c="unconfined"")'),
     ],
 )  # fmt: skip
 def test_baseline_refuses(one, why):

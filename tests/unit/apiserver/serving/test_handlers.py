@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from kdist.apiserver import objectmeta
+
 from .conftest import Api
 
 N = "/api/v1/namespaces/default"
@@ -36,6 +38,24 @@ async def test_a_created_object_has_identity_and_is_found_again(api: Api) -> Non
 async def test_a_generated_name_is_unique(api: Api) -> None:
     made = [await api.make(CMS, {"metadata": {"generateName": "a-"}}) for _ in range(3)]
     assert len({m["metadata"]["name"] for m in made}) == 3
+
+
+async def test_a_generated_name_that_stays_taken_is_to_be_tried_again(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: list[str] = []
+
+    def draw(prefix: str) -> str:
+        drawn.append(prefix)
+        return f"{prefix}same"
+
+    monkeypatch.setattr(objectmeta, "generate_name", draw)
+    await api.make(CMS, {"metadata": {"generateName": "a-"}})
+    answer = await api("POST", CMS, {"metadata": {"generateName": "a-"}})
+    assert (answer.status, answer.json["reason"]) == (409, "AlreadyExists")
+    assert answer.json["details"]["retryAfterSeconds"] == 1
+    assert "was not able to generate a unique name" in answer.json["message"]
+    assert len(drawn) == 1 + 8  # as often as upstream tries
 
 
 async def test_a_second_object_of_a_name_is_refused(api: Api) -> None:
