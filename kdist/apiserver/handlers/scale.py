@@ -14,7 +14,7 @@ from kdist.api.patch import merge
 from kdist.apiserver import negotiation, objectmeta
 from kdist.apiserver.call import Call, copy
 from kdist.apiserver.handlers import patching
-from kdist.apiserver.pipeline import Act
+from kdist.apiserver.participants import Act
 from kdist.apiserver.registry.workloads import check_scale
 from kdist.apiserver.validation import decode
 

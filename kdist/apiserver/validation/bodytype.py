@@ -31,7 +31,9 @@ def check_type(body: Obj, api_version: str, kind: str, known: Callable[[str, str
     if known(have_version, have_kind) is None:
         raise BadRequest(f'{opening}no kind "{have_kind}" is registered for version "{have_version}"')
     if have_kind != kind:
-        told = f"converting ({_of(have_version, have_kind)}) to ({_into(api_version, kind)}): unknown conversion"
+        told = (
+            f"converting ({_of(have_version, have_kind)}) to ({_into(api_version, kind)}): unknown conversion"
+        )
         raise BadRequest(opening + told)
     if have_version != api_version:
         raise BadRequest(
