@@ -71,7 +71,8 @@ async def recover(operation: Operation, choice: Choice) -> dict[str, Any]:
     steps[f"{survivor}/recover"] = "go on alone"
     steps |= {f"{host}/set-aside": "put the old data aside" for host in choice.others}
     present = [host for host in site.control_planes if host not in choice.gone]
-    steps["join"] = f"site.yml on {', '.join(present)}"
+    if choice.others:  # the survivor alone is what it was before: nothing has to be configured anew
+        steps["join"] = f"site.yml on {', '.join(present)}"
     recorder = operation.recorder("etcd-recover", steps, {"survivor": survivor, "loss": choice.loss})
     for host in choice.others:
         async with recorder.step(f"{host}/stop"):
@@ -82,8 +83,9 @@ async def recover(operation: Operation, choice: Choice) -> dict[str, Any]:
     for host in choice.others:
         async with recorder.step(f"{host}/set-aside"):
             await ask(site, host, "set-aside", timeout=150)
-    async with recorder.step("join"):
-        await operation.playbook("rejoin", present)
+    if choice.others:
+        async with recorder.step("join"):
+            await operation.playbook("rejoin", present)
     await recorder.finish(State.DONE)
     return result
 

@@ -73,7 +73,7 @@ def recover(places: Places, etcd: Etcdctl, launch: Launch = in_container) -> dic
         _raft_snapshot(places, log.last)
     note = {"by": "kdist etcd recover", "time": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}", "revision": before}
     revision = revisions.bump(places.database, dict(note))
-    staticpod.start(places, (staticpod.ETCD,))
+    staticpod.start(places)  # with the API server, should somebody have stopped that
     _until_quorum(etcd)
     etcd.compact(revision)
     return asdict(Recovered(before, revision, log.last, log.commit, log.uncommitted, copy))
