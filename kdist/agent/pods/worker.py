@@ -11,6 +11,7 @@ from typing import TypeVar
 
 from kdist.agent.cri import errors
 from kdist.agent.interfaces import VolumeError
+from kdist.agent.pods import deadline
 from kdist.agent.pods import plan as plans
 from kdist.agent.pods import spec as specs
 from kdist.agent.pods import status as statuses
@@ -35,11 +36,6 @@ Verdict = tuple[str, str, str]
 
 # A failed step is tried again after this long, doubling up to the maximum.
 RETRY_FIRST, RETRY_MAXIMUM = 0.2, 60.0
-DEADLINE: Verdict = (
-    "Failed",
-    "DeadlineExceeded",
-    "Pod was active on the node longer than the specified deadline",
-)
 
 
 class PodWorker:
@@ -264,23 +260,16 @@ class PodWorker:
     async def _idle(self, plan: plans.Plan) -> float:
         pauses = [await self._ground.keep(self.pod)]
         pauses += [wait.seconds for wait in plan.waiting.values()]
-        left = self._deadline_left()
+        left = deadline.left(self.pod, self._host.clock())
         if left is not None:
             pauses.append(left)
         return max(0.01, min(pauses))
 
-    def _deadline_left(self) -> float | None:
-        seconds = specs.spec(self.pod).get("activeDeadlineSeconds")
-        started = (self.pod.get("status") or {}).get("startTime")
-        if seconds is None or not started:
-            return None
-        return float(seconds) - specs.seconds_since(started, self._host.clock())
-
     def _overdue(self) -> bool:
-        left = self._deadline_left()
+        left = deadline.left(self.pod, self._host.clock())
         if left is not None and left <= 0:
-            self._host.record(self.pod, "", "Normal", DEADLINE[1], DEADLINE[2])
-            self._fail(DEADLINE)
+            self._host.record(self.pod, "", "Normal", *deadline.EXCEEDED[1:])
+            self._fail(deadline.EXCEEDED)
             return True
         return False
 
