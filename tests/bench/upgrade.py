@@ -20,15 +20,17 @@ sys.path.insert(0, str(ROOT))
 
 from tests.bench.upgrade_figures import Figures, figures  # noqa: E402
 from tests.e2e.conftest import Cluster, run  # noqa: E402
-from tests.e2e.upgrading import Upgrading, build_bundles, load, lost_writes  # noqa: E402
+from tests.e2e.upgrading import OLD, OLD_LEVEL, Upgrading, build_bundles, load, lost_writes  # noqa: E402
 from tests.nightly.test_upgrade_many import INVENTORY, NAME, budget, made  # noqa: E402
+
+OLD_VERSION = f"v{OLD_LEVEL}.0+kdist{OLD}"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--keep", action="store_true", help="leave the lab running")
     parser.add_argument(
-        "--reuse", action="store_true", help="upgrade the lab that --keep left, at the old version"
+        "--reuse", action="store_true", help="the lab that --keep left, taken back to the old version"
     )
     parser.add_argument("--max-unavailable", default="1", help="workers away at once")
     given = parser.parse_args()
@@ -37,6 +39,8 @@ def main() -> None:
     cluster = Cluster(INVENTORY, NAME) if given.reuse else made()
     upgrading, seen = Upgrading(cluster), dict[str, Any]()
     budget(cluster, 2)
+    if given.reuse and (set(upgrading.versions().values()) != {OLD_VERSION} or upgrading.unfinished()):
+        upgrading("rollback", timeout=1800)
     urls = [f"http://10.91.0.{number}:30081/" for number in range(11, 16)]
     with load(cluster, seen, *urls, rate=20):
         time.sleep(5)

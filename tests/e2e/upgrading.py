@@ -87,6 +87,10 @@ class Upgrading:
         """Step to state."""
         return {entry["name"]: entry["state"] for entry in self.journal().get("entries", [])}
 
+    def unfinished(self) -> bool:
+        """Whether an operation has begun and is not done."""
+        return self.journal().get("state", "done") != "done"
+
     def versions(self) -> dict[str, str]:
         """Node to the version its agent reports."""
         items = self.cluster.get("nodes")["items"]
