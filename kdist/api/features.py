@@ -10,12 +10,19 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from kdist import __version__
+
 #: The levels of the API that can be served, oldest first.
 LEVELS = ("1.32", "1.33")
 DEFAULT_LEVEL = "1.32"
 #: Switch all gates of a stage that were not named themselves.
 _ALL = {"AllAlpha": "ALPHA", "AllBeta": "BETA"}
 _TRUTHS = {"true": True, "t": True, "1": True, "false": False, "f": False, "0": False}
+
+
+def release_of(level: str) -> str:
+    """The version that servers and agents tell: the level's first patch release, with kdist's own as build metadata."""
+    return f"v{level}.0+kdist.{__version__}"
 
 
 def numbers(level: str) -> tuple[int, ...]:

@@ -11,7 +11,7 @@ from fastapi import FastAPI, Request, Response
 
 from kdist import __version__
 from kdist.api.errors import ApiError
-from kdist.api.features import reached
+from kdist.api.features import reached, release_of
 from kdist.apiserver import answers, debugging, discovery, health, metrics, negotiation, router
 from kdist.apiserver.authn.keys import discovery_document
 from kdist.apiserver.core import Core
@@ -27,7 +27,7 @@ def version(level: str) -> dict[str, str]:
         "major": major,
         "minor": minor,
         **(_emulation(major, minor) if reached(level, "1.33") else {}),
-        "gitVersion": f"v{level}.0+kdist.{__version__}",
+        "gitVersion": release_of(level),
         "gitCommit": "",
         "gitTreeState": "clean",
         "buildDate": "1970-01-01T00:00:00Z",

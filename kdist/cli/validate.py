@@ -49,8 +49,23 @@ def _members(listed: dict[str, Any], group: str) -> list[str]:
     return list(dict.fromkeys([*entry.get("hosts", []), *nested]))
 
 
+def _tell_keys(context: click.Context, _: click.Parameter, asked: bool) -> None:
+    if asked:
+        for settings in (spec.ClusterSettings, spec.HostSettings):
+            click.echo("\n".join(("", "| Key | Default | Meaning |", "|---|---|---|", *spec.rows(settings))))
+        context.exit()
+
+
 @click.command()
 @INVENTORY
+@click.option(
+    "--keys",
+    is_flag=True,
+    is_eager=True,  # before it is asked whether there is an inventory
+    expose_value=False,
+    callback=_tell_keys,
+    help="Print every key with its default and meaning instead.",
+)
 def validate(inventory: Path) -> None:
     """Check the kdist_* keys of an inventory; every problem at once, by host and key."""
     listed = _inventory(inventory)

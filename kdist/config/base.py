@@ -47,6 +47,32 @@ def _click_type(hint: Any) -> Any:
     return {str: click.STRING, int: click.INT, float: click.FLOAT, bool: click.BOOL}[hint]
 
 
+@dataclasses.dataclass(frozen=True)
+class Flag:
+    """A flag of a command line, by the type of its values."""
+
+    values: click.ParamType[Any]
+
+    def fault(self, text: str) -> str | None:
+        """What is wrong with a value; None when nothing is."""
+        try:
+            self.values.convert(text, None, None)
+        except click.BadParameter as error:
+            return error.message
+        return None
+
+
+def flags(cls: type[Any]) -> dict[str, Flag]:
+    """Name without dashes → flag, of a settings class."""
+    hints = get_type_hints(cls)
+    return {name_of(field): Flag(_click_type(hints[field.name])) for field in dataclasses.fields(cls)}
+
+
+def name_of(field: dataclasses.Field[Any]) -> str:
+    """The flag of a field, without dashes in front."""
+    return field.name.replace("_", "-")
+
+
 def settings_options(cls: type[S]) -> Callable[[Callable[[S], Any]], Callable[..., Any]]:
     """A decorator that gives a click command one flag per field and passes it the settings object.
 
@@ -64,7 +90,7 @@ def settings_options(cls: type[S]) -> Callable[[Callable[[S], Any]], Callable[..
         for field in reversed(fields):
             required = field.default is dataclasses.MISSING
             wrapped = click.option(
-                "--" + field.name.replace("_", "-"),
+                "--" + name_of(field),
                 field.name,
                 type=_click_type(hints[field.name]),
                 required=required,

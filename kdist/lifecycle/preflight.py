@@ -12,7 +12,7 @@ from typing import Any
 
 from kdist.config.bundle import RELEASES
 from kdist.lifecycle import surroundings
-from kdist.lifecycle.spec import ClusterSpec, HostSpec, Problem
+from kdist.lifecycle.spec import PREFIX, ClusterSpec, HostSpec, Problem
 
 MIB = 1024 * 1024
 # Measured: control plane 350 MiB and etcd 50, agent 85, containerd 50, add-ons 200; the rest is for pods.
@@ -101,6 +101,11 @@ def _host_problems(spec: ClusterSpec, host: HostSpec, facts: Mapping[str, Any]) 
         *_addresses(host, facts),
     ):
         yield Problem(host.name, "", reason)
+    for key, there in facts["founded_on"].items():
+        if str(wanted := getattr(spec.settings, key)) != there:
+            reason = f"is {wanted}, and the cluster was made with {there}, which its objects use"
+            reason += f": set it to {there} again"
+            yield Problem(host.name, f"{PREFIX}{key}", reason)
 
 
 def _system(facts: Mapping[str, Any]) -> Iterator[str]:

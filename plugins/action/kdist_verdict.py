@@ -163,6 +163,7 @@ def _facts(cluster: spec.ClusterSpec) -> dict[str, Any]:
     settings |= {
         "feature_gates": spec.pairs(cluster.settings.feature_gates),
         "runtime_config": spec.pairs(cluster.settings.runtime_config),
+        "component_flags": dict(cluster.settings.component_flags or {}),
         "dns_address": cluster.dns_address,
         "api_servers": [f"https://{host.address}:{port}" for host in cluster.control_planes],
         "vip_url": f"https://{cluster.settings.api_vip}:{port}" if cluster.settings.api_vip else "",

@@ -56,6 +56,17 @@ FOREIGN_SERVICES = ("kubelet", "k3s", "k3s-agent", "rke2-server", "rke2-agent", 
 SYSCTLS = ("vm/overcommit_memory", "kernel/panic", "net/ipv4/ip_forward")
 
 
+MANIFESTS = "/etc/kubernetes/manifests"
+API_SERVER = f"{MANIFESTS}/kube-apiserver.yaml"
+# What a cluster cannot change once its objects have addresses and names: key of the cluster file → where it is told.
+FOUNDED_ON = {
+    "pod_cidr": (f"{MANIFESTS}/kube-controller-manager.yaml", "cluster-cidr"),
+    "node_cidr_mask_size": (f"{MANIFESTS}/kube-controller-manager.yaml", "node-cidr-mask-size"),
+    "service_cidr": (API_SERVER, "service-cluster-ip-range"),
+    "dns_domain": ("/etc/systemd/system/kdist-agent.service", "cluster-domain"),
+}
+
+
 def os_release() -> dict[str, str]:
     pairs = re.findall(r'^(\w+)="?([^"\n]*)"?$', Path("/etc/os-release").read_text(), re.M)
     return dict(pairs)
@@ -133,10 +144,10 @@ def current_release() -> str:
     return link.readlink().name if link.is_symlink() else ""
 
 
-def served_level() -> str:
-    """The API level that this host's API server is told to serve; empty where there is none."""
-    manifest = Path("/etc/kubernetes/manifests/kube-apiserver.yaml")
-    found = re.search(r"--api-level=(\S+)", manifest.read_text()) if manifest.exists() else None
+def told(file: str, flag: str) -> str:
+    """The value of a flag that this host's parts are told; empty where there is none."""
+    path = Path(file)
+    found = re.search(rf"--{flag}=([^\s\"']+)", path.read_text()) if path.exists() else None
     return found[1] if found else ""
 
 
@@ -170,7 +181,8 @@ def observe(params: dict) -> dict[str, object]:
         "read_only_sysctls": read_only_sysctls(),
         "installed": installed,
         "release": current_release(),
-        "api_level": served_level(),
+        "api_level": told(API_SERVER, "api-level"),
+        "founded_on": {key: value for key, (file, flag) in FOUNDED_ON.items() if (value := told(file, flag))},
         "has_authority": Path("/etc/kubernetes/pki/ca.key").exists(),
         "has_etcd_data": has_etcd_data,
         "sync_latency": probes.sync_latency("/var/lib/etcd") if measured else None,

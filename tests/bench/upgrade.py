@@ -23,7 +23,7 @@ from tests.e2e.conftest import Cluster, run  # noqa: E402
 from tests.e2e.upgrading import OLD, OLD_LEVEL, Upgrading, build_bundles, load, lost_writes  # noqa: E402
 from tests.nightly.test_upgrade_many import INVENTORY, NAME, budget, made  # noqa: E402
 
-OLD_VERSION = f"v{OLD_LEVEL}.0+kdist{OLD}"
+OLD_VERSION = f"v{OLD_LEVEL}.0+kdist.{OLD}"
 
 
 def main() -> None:

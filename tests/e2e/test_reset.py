@@ -173,7 +173,7 @@ def test_the_plan_for_empty_hosts_is_what_the_run_did(installed: Installed) -> N
 def test_the_first_install_serves_the_api_level_of_the_cluster_file(installed: Installed) -> None:
     told = json.loads(installed.cluster.kubectl("version", "-o", "json"))["serverVersion"]
     assert (told["major"], told["minor"]) == tuple(NEW_LEVEL.split("."))
-    assert told["gitVersion"].startswith(f"v{NEW_LEVEL}.0+kdist")
+    assert told["gitVersion"].startswith(f"v{NEW_LEVEL}.0+kdist.")
     nodes = installed.cluster.get("nodes")["items"]
     assert {n["status"]["nodeInfo"]["kubeletVersion"] for n in nodes} == {told["gitVersion"]}
 
@@ -183,6 +183,24 @@ def test_the_plan_for_a_running_cluster_is_what_the_run_does(installed: Installe
     told = planned(installed.cluster.inventory)
     assert told == {("w1", "Configure the agent"), ("w1", "Restart the agent")}
     assert done(installed.cluster.inventory) == told
+
+
+def test_flags_and_the_way_of_pods_change_on_a_running_cluster(installed: Installed) -> None:
+    cluster = installed.cluster
+    flags = {"kube-apiserver": {"max-requests-inflight": 777}, "kubelet": {"container-log-max-files": 3}}
+    variables = cluster.inventory / "group_vars" / "all.yml"
+    variables.parent.mkdir(exist_ok=True)
+    variables.write_text(
+        yaml.safe_dump({"kdist_component_flags": flags, "kdist_pod_encapsulation": "always"})
+    )
+    cluster.playbook("site.yml", timeout=600)
+    assert "--max-requests-inflight=777" in cluster.ssh("cp1", "pgrep -af 'kdist apiserver'")
+    assert "--container-log-max-files=3" in cluster.ssh("w1", "pgrep -af 'kdist agent'")
+    cluster.kubectl("rollout", "status", "daemonset/kdist-net", "-n", "kube-system", "--timeout=90s")
+    tunnelled = "ip -d route show | grep -c 10.244 ; ip -d link show type vxlan | grep -c vxlan"
+    eventually(
+        lambda: "0" not in cluster.ssh("w1", tunnelled).split(), 30, "pods of other hosts through VXLAN"
+    )
 
 
 def test_one_worker_is_reset_and_joins_again(installed: Installed) -> None:

@@ -76,8 +76,8 @@ def test_killed_shut_out_and_resumed_it_ends_as_planned(upgrading: Upgrading) ->
         assert "w1/verify failed: not within 20 s" in told
         assert f"w1 runs {OLD} again; w1 takes pods again" in told
         assert upgrading.versions() == {
-            "cp1": f"v{NEW_LEVEL}.0+kdist{NEW}",
-            "w1": f"v{OLD_LEVEL}.0+kdist{OLD}",
+            "cp1": f"v{NEW_LEVEL}.0+kdist.{NEW}",
+            "w1": f"v{OLD_LEVEL}.0+kdist.{OLD}",
         }
         assert upgrading.cordoned() == []
 
@@ -87,7 +87,7 @@ def test_killed_shut_out_and_resumed_it_ends_as_planned(upgrading: Upgrading) ->
         upgrading("resume")
     assert list(upgrading.states()) == planned
     assert set(upgrading.states().values()) == {"done"}
-    assert set(upgrading.versions().values()) == {f"v{NEW_LEVEL}.0+kdist{NEW}"}
+    assert set(upgrading.versions().values()) == {f"v{NEW_LEVEL}.0+kdist.{NEW}"}
     assert upgrading.cordoned() == []
     assert seen["acknowledged"]
     assert lost_writes(upgrading.cluster, seen) == set()

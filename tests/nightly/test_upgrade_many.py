@@ -120,7 +120,7 @@ def made() -> Cluster:
 
 def unchanged(upgrading: Upgrading) -> None:
     """Nothing of the new version anywhere, and nobody cordoned."""
-    assert set(upgrading.versions().values()) == {f"v{OLD_LEVEL}.0+kdist{OLD}"}
+    assert set(upgrading.versions().values()) == {f"v{OLD_LEVEL}.0+kdist.{OLD}"}
     assert upgrading.cordoned() == []
 
 
@@ -221,7 +221,7 @@ def test_a_worker_lost_while_it_is_drained_is_named_and_the_upgrade_goes_on_once
     eventually(lambda: cluster.ready_nodes() == HOSTS, 120, "w1 is back")
     budget(cluster, 2)
     upgrading("resume", timeout=1800)
-    assert set(upgrading.versions().values()) == {f"v{NEW_LEVEL}.0+kdist{NEW}"}
+    assert set(upgrading.versions().values()) == {f"v{NEW_LEVEL}.0+kdist.{NEW}"}
     upgrading("rollback", timeout=1800)
     unchanged(upgrading)
 
@@ -251,7 +251,7 @@ def test_a_host_that_dies_in_any_phase_is_named_and_the_upgrade_goes_on_once_it_
         action = "resume"
     upgrading("resume", timeout=1800)
     assert set(upgrading.states().values()) == {"done"}
-    assert set(upgrading.versions().values()) == {f"v{NEW_LEVEL}.0+kdist{NEW}"}
+    assert set(upgrading.versions().values()) == {f"v{NEW_LEVEL}.0+kdist.{NEW}"}
     assert upgrading.cordoned() == []
     upgrading("rollback", timeout=1800)
     unchanged(upgrading)
@@ -272,7 +272,7 @@ def test_killed_at_every_step_it_still_ends_as_planned_and_loses_no_write(upgrad
             print(f"{step}: killed after {time.monotonic() - began:.0f} s")
         upgrading("resume", timeout=1800)
     assert set(upgrading.states().values()) == {"done"}
-    assert set(upgrading.versions().values()) == {f"v{NEW_LEVEL}.0+kdist{NEW}"}
+    assert set(upgrading.versions().values()) == {f"v{NEW_LEVEL}.0+kdist.{NEW}"}
     assert upgrading.cordoned() == []
     assert lost_writes(upgrading.cluster, seen) == set()
     assert seen["service"]["failures"] == []

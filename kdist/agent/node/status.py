@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from kdist import __version__
 from kdist.agent.node.machine import Machine
 from kdist.agent.pods.host import RuntimeHealth
 from kdist.api import features as gates
@@ -37,7 +36,7 @@ class NodeSpec:
     @property
     def version(self) -> str:
         """The agent's version, as nodes tell it."""
-        return f"v{self.features.level}.0+kdist{__version__}"
+        return gates.release_of(self.features.level)
 
 
 def parse_taint(text: str) -> Obj:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from kdist import __version__
 from kdist.api import meta
 from kdist.api import pods as api_pods
-from kdist.api.features import Features
+from kdist.api.features import Features, release_of
 from kdist.api.meta import Obj
 
 LEASE_NAMESPACE = "kube-node-lease"
@@ -69,7 +69,7 @@ def node_status(of: SimulatedNode, api_level: str, now: str) -> Obj:
         ("PIDPressure", "False", "KubeletHasSufficientPID"),
         ("Ready", "True", "KubeletReady"),
     ]
-    version = f"v{api_level}.0+kdist{__version__}"
+    version = release_of(api_level)
     return {
         "capacity": dict(_CAPACITY),
         "allocatable": dict(_CAPACITY),

@@ -7,7 +7,7 @@ the host (or ``all``), the key and the reason. Pure: Ansible's action plug-in an
 
 from kdist.lifecycle.spec.description import ClusterSpec, HostSpec, Problem
 from kdist.lifecycle.spec.reading import CONTROL_PLANE_GROUP, NODE_GROUP, read
-from kdist.lifecycle.spec.settings import PREFIX, ClusterSettings, HostSettings, keys
+from kdist.lifecycle.spec.settings import PREFIX, ClusterSettings, HostSettings, keys, rows
 from kdist.lifecycle.spec.values import AUTHORITIES, KNOWN_ADDONS, Invalid, pairs
 
 __all__ = [
@@ -25,4 +25,5 @@ __all__ = [
     "keys",
     "pairs",
     "read",
+    "rows",
 ]

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
 from kdist.api import features
-from kdist.lifecycle.spec import values
+from kdist.lifecycle.spec import components, values
 
 # Names that roles and playbooks register for themselves; an inventory that sets them is wrong all the same.
 PREFIX = "kdist_"
@@ -128,6 +129,19 @@ class ClusterSettings:
         False,
         "For hosts whose kernel does not let containers lower their OOM score (containers as hosts).",
     )
+    pod_encapsulation: str = _setting(
+        values.choice("auto", "always", "never"),
+        "auto",
+        "How pods reach other hosts. auto: plain routes on one subnet, VXLAN beyond it; always: VXLAN; never: routes.",
+    )
+    pod_mtu: int = _setting(
+        values.whole(0, 65535), 0, "MTU of new pods in bytes; 0: the hosts' own, less 50 where VXLAN is used."
+    )
+    component_flags: Mapping[str, list[str]] | None = _setting(
+        components.component_flags,
+        None,
+        "Further flags by component, such as {kube-apiserver: {max-requests-inflight: 800}}; they win over kdist's.",
+    )
     log_level: str = _setting(
         values.choice("debug", "info", "warning", "error"), "info", "Log level of every component."
     )
@@ -149,3 +163,20 @@ class HostSettings:
 def keys(cls: type[Any]) -> list[str]:
     """The keys of a settings class as the inventory spells them."""
     return [PREFIX + known.name for known in dataclasses.fields(cls)]
+
+
+def rows(cls: type[Any]) -> list[str]:
+    """A row of a Markdown table for every key: name, default as the inventory spells it, meaning."""
+    return [
+        f"| `{PREFIX}{known.name}` | {_spelled(known)} | {known.metadata['help'].replace('|', chr(92) + '|')} |"
+        for known in dataclasses.fields(cls)
+    ]
+
+
+def _spelled(known: dataclasses.Field[Any]) -> str:
+    default: Any = known.default
+    if default is None:
+        return ""
+    if known.name.endswith("_lifetime"):
+        return f"`{timedelta(seconds=default).days}d`"
+    return f"`{json.dumps(default if isinstance(default, str | int) else list(default))}`".replace('"', "")

@@ -35,6 +35,7 @@ GOOD: dict[str, Any] = {
     "installed": False,
     "has_authority": False,
     "has_etcd_data": False,
+    "founded_on": {},
 }
 
 
@@ -55,6 +56,15 @@ def judge(cp1: dict[str, Any] | None = None, w1: dict[str, Any] | None = None) -
 
 def test_good_hosts_have_no_problem() -> None:
     assert judge() == []
+
+
+def test_networks_of_a_running_cluster_cannot_change() -> None:
+    same = {"pod_cidr": "10.244.0.0/16", "node_cidr_mask_size": "24", "dns_domain": "cluster.local"}
+    assert judge(cp1={"founded_on": same}) == []
+    assert judge(cp1={"founded_on": same | {"pod_cidr": "10.9.0.0/16"}}) == [
+        "cp1: kdist_pod_cidr: is 10.244.0.0/16, and the cluster was made with 10.9.0.0/16, which its objects use: "
+        "set it to 10.9.0.0/16 again"
+    ]
 
 
 def test_unreachable_small_and_occupied_hosts_are_reported_together() -> None:

@@ -1,5 +1,6 @@
 """The cluster file: what is accepted, and that everything wrong is reported at once by host and key."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -31,6 +32,47 @@ def test_unknown_key_is_reported_once_with_the_nearest_known() -> None:
     assert problems({"kdist_pod_cdir": "10.1.0.0/16"}) == [
         "all: kdist_pod_cdir: unknown key; did you mean kdist_pod_cidr?"
     ]
+
+
+@pytest.mark.parametrize(
+    ("flags", "reason"),
+    [
+        (["x"], "must be a mapping of component to its flags"),
+        ({"kube-apiservr": {}}, "unknown component 'kube-apiservr': did you mean kube-apiserver?"),
+        ({"kubelet": "--v=4"}, "kubelet: must be a mapping of flag to value"),
+        (
+            {"kube-apiserver": {"max-request-inflight": 1}},
+            "kube-apiserver has no flag 'max-request-inflight': did you mean max-requests-inflight? (kdist apiserver",
+        ),
+        ({"kube-apiserver": {"max-requests-inflight": "many"}}, "'many' is not a valid integer"),
+        ({"kubelet": {"max-pods": 50}}, "kubelet: max-pods is set by kdist_max_pods"),
+    ],
+)
+def test_flags_that_a_component_would_not_start_with_are_refused(flags: Any, reason: str) -> None:
+    (problem,) = problems({"kdist_component_flags": flags})
+    assert problem.startswith("all: kdist_component_flags: ")
+    assert reason in problem
+
+
+def test_flags_of_components_become_their_command_lines() -> None:
+    flags = {
+        "kube-apiserver": {"oidc-signing-algs": ["RS256", "ES256"], "max-requests-inflight": 800},
+        "kubelet": {"rotate-certificates": False},
+    }
+    cluster, found = spec.read(*inventory({"kdist_component_flags": flags}))
+    assert (found, cluster and cluster.settings.component_flags) == (
+        [],
+        {
+            "kube-apiserver": ["--max-requests-inflight=800", "--oidc-signing-algs=RS256,ES256"],
+            "kubelet": ["--rotate-certificates=false"],
+        },
+    )
+
+
+def test_every_key_is_in_the_documentation_as_it_is() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "cluster-file.md").read_text().splitlines()
+    rows = [row for settings in (spec.ClusterSettings, spec.HostSettings) for row in spec.rows(settings)]
+    assert [row for row in rows if row not in page] == []
 
 
 def test_unknown_key_of_one_host_names_that_host() -> None:
