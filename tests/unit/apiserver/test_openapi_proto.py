@@ -11,6 +11,7 @@ from kdist.apiserver.protobuf import wire
 
 # Field numbers of the published openapi.v2 package.
 PATHS, DEFINITIONS, PROPERTIES, DESCRIPTION, TYPE, ENUM = 8, 9, 25, 4, 22, 20
+PARAMETERS, GET, OPERATION_PARAMETERS, REFERENCE, NON_BODY, QUERY, NAME = 10, 2, 8, 2, 2, 3, 4
 
 
 def _inside(message: bytes, *numbers: int) -> bytes:
@@ -68,3 +69,12 @@ def test_words_that_version_2_lacks_are_left_out() -> None:
 def test_integers_are_varints(value: int, written: bytes) -> None:
     schema = proto.encode({"definitions": {"A": {"maxProperties": value}}})
     assert written in schema
+
+
+def test_operations_refer_to_the_parameters_of_the_document() -> None:
+    body = OpenAPI(Scheme.load("1.32")).v2_protobuf().body()
+    path = _named(_inside(body, PATHS), "/api/v1/namespaces/{namespace}/pods")
+    listed = [value for at, value in wire.fields(_inside(path, GET)) if at == OPERATION_PARAMETERS]
+    assert _inside(listed[0], REFERENCE, 1) == b"#/parameters/allowWatchBookmarks"  # type: ignore[arg-type]
+    shared = _named(_inside(body, PARAMETERS), "allowWatchBookmarks")
+    assert _inside(shared, NON_BODY, QUERY, NAME) == b"allowWatchBookmarks"
