@@ -64,8 +64,14 @@ options:
     default: []
   token:
     description:
-      - A bootstrap token; for C(discovered), for C(installed) on a worker that joins, and for C(sign) to use again.
+      - A bootstrap token; for C(discovered), and for C(installed) on a worker that joins.
     type: str
+  unused_token:
+    description:
+      - For C(sign), a token of an interrupted run to use again. It is returned, and what an option hides is hidden in
+        results too, so this one is kept from logs by C(no_log) of its task.
+    type: str
+    default: ""
   ca_hash:
     description: For C(discovered), the hash of the authority's public key, C(sha256:) and hexadecimal digits.
     type: str
@@ -228,14 +234,14 @@ def sign(module, files, cluster, hosts):
     pending = any(asked == PENDING for asked in module.params["requests"].values())
     if module.check_mode and (pending or module.params["joining"]):
         made = PENDING_TOKEN if module.params["joining"] else ""
-        return {"changed": True, "signed": {}, "token": module.params["token"] or made}
+        return {"changed": True, "signed": {}, "token": module.params["unused_token"] or made}
     pairs = files.secrets().authorities
     signed = {
         name: {k: v.decode() for k, v in sign_all(cluster, hosts[name], certificates(asked), pairs).items()}
         for name, asked in module.params["requests"].items()
         if asked
     }
-    given = module.params["token"] or ""
+    given = module.params["unused_token"]
     token = given or (tokens.generate() if module.params["joining"] else "")
     return {"changed": bool(signed) or token != given, "signed": signed, "token": token}
 
@@ -273,6 +279,7 @@ def main() -> None:
             "signed": {"type": "dict", "default": {}},
             "joining": {"type": "list", "elements": "str", "default": []},
             "token": {"type": "str", "no_log": True},
+            "unused_token": {"type": "str", "default": "", "no_log": False},
             "ca_hash": {"type": "str"},
         },
         supports_check_mode=True,
