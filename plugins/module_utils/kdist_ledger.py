@@ -91,7 +91,7 @@ class Ledger:
         """A file is about to be written or removed."""
         name, target = str(path), self._at(path)
         with self._changing() as content:
-            if name in content["files"] or (not _exists(target) and self._tree_of(name)):
+            if name in content["files"] or self._came_later(content, name):
                 return
             content["files"][name] = self._keep(name, target)
             self._directories(content, Path(name).parent)
@@ -207,6 +207,12 @@ class Ledger:
             directory = directory.parent
         new = [name for name in missing if name not in content["directories"] and not self._tree_of(name)]
         content["directories"] += reversed(new)
+
+    def _came_later(self, content: dict[str, Any], name: str) -> bool:
+        """Whether a file is of a tree in which it was not at the beginning: a reset takes it with the tree."""
+        tree = self._tree_of(name)
+        listed = (content["trees"].get(tree) or []) if tree else ["*"]
+        return "*" not in listed and str(Path(name).relative_to(tree)) not in listed
 
     def _tree_of(self, name: str) -> str | None:
         return next((tree for tree in TREES if name == tree or name.startswith(tree + "/")), None)

@@ -188,11 +188,10 @@ def test_the_plan_for_a_running_cluster_is_what_the_run_does(installed: Installe
 def test_flags_and_the_way_of_pods_change_on_a_running_cluster(installed: Installed) -> None:
     cluster = installed.cluster
     flags = {"kube-apiserver": {"max-requests-inflight": 777}, "kubelet": {"container-log-max-files": 3}}
-    variables = cluster.inventory / "group_vars" / "all.yml"
-    variables.parent.mkdir(exist_ok=True)
-    variables.write_text(
-        yaml.safe_dump({"kdist_component_flags": flags, "kdist_pod_encapsulation": "always"})
-    )
+    path = cluster.inventory / "hosts.yml"
+    hosts = yaml.safe_load(path.read_text())
+    hosts["all"]["vars"] |= {"kdist_component_flags": flags, "kdist_pod_encapsulation": "always"}
+    path.write_text(yaml.safe_dump(hosts))
     cluster.playbook("site.yml", timeout=600)
     assert "--max-requests-inflight=777" in cluster.ssh("cp1", "pgrep -af 'kdist apiserver'")
     assert "--container-log-max-files=3" in cluster.ssh("w1", "pgrep -af 'kdist agent'")

@@ -45,6 +45,18 @@ def test_a_changed_file_is_kept_as_it_was_before_the_first_change(tmp_path: Path
     assert ledger.saved(entry).read_text() == "before"
 
 
+def test_a_file_of_a_tree_that_came_with_kdist_is_no_earlier_one_when_it_changes(tmp_path: Path) -> None:
+    put(tmp_path, "/etc/kubernetes/mine.conf", "before")
+    ledger = Ledger(tmp_path)
+    for content in ("first", "second"):
+        for name in ("/etc/kubernetes/manifests/new.yaml", "/etc/kubernetes/mine.conf"):
+            ledger.file(name)
+            put(tmp_path, name, content)
+    (name,) = noted(tmp_path)["files"]
+    assert name == "/etc/kubernetes/mine.conf"
+    assert ledger.saved(noted(tmp_path)["files"][name]).read_text() == "before"
+
+
 def test_a_new_file_is_noted_with_the_directories_made_for_it(tmp_path: Path) -> None:
     (tmp_path / "etc").mkdir()
     Ledger(tmp_path).file("/etc/one/two/new.conf")
