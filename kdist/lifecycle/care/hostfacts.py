@@ -248,6 +248,8 @@ def etcd() -> Facts:
     ):
         text = answer.read().decode()
         found["fsync_p99"] = quantile(text, "etcd_disk_wal_fsync_duration_seconds", 0.99)
+        if quota := re.search(r"^etcd_server_quota_backend_bytes (\S+)$", text, re.M):
+            found["quota"] = int(float(quota[1]))
     return found
 
 

@@ -13,8 +13,8 @@ from kdist.lifecycle.care.picture import Host, Picture
 Found = Iterator[tuple[Severity, Told]]
 # etcd's hardware guide: the 99th percentile of a synchronised write to the log should be below 10 ms.
 SLOW_SECONDS = 0.010
-# The quota that roles/control_plane gives etcd.
-QUOTA = 2 << 30
+# etcd's own default, for members that do not tell theirs.
+DEFAULT_QUOTA = 2 << 30
 QUOTA_SHARE = 0.8
 SNAPSHOT_AGE_HOURS = 24
 
@@ -158,12 +158,12 @@ def size(picture: Picture) -> Found:
         status = etcd.get("status")
         if not isinstance(status, list):
             continue
-        used = status[0]["Status"].get("dbSize", 0)
-        if used > QUOTA_SHARE * QUOTA:
+        used, quota = status[0]["Status"].get("dbSize", 0), etcd.get("quota", DEFAULT_QUOTA)
+        if used > QUOTA_SHARE * quota:
             yield warning(
                 host.name,
                 "etcd's database is near its quota",
-                f"{used >> 20} of {QUOTA >> 20} MiB",
+                f"{used >> 20} of {quota >> 20} MiB",
                 "kdist etcd defrag; what fills it: kubectl get --raw /metrics | grep apiserver_storage_objects",
             )
 

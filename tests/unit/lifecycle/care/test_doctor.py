@@ -161,6 +161,7 @@ BROKEN = [*facts()["manifests"], {"path": "/etc/kubernetes/manifests/x.yaml", "e
         ("etcd-alarm", "quota", {"etcd": ALARM}),
         ("etcd-down", "refused", {"etcd": facts()["etcd"] | {"status": {"error": "refused"}}}),
         ("etcd-size", "1900 of 2048 MiB", {"etcd": LARGE}),
+        ("etcd-size", "1900 of 2000 MiB", {"etcd": {**LARGE, "quota": 2000 << 20}}),
         ("etcd-member", "", {"etcd": STRANGER}),
         ("etcd-snapshot", "25 hours old", {"snapshots": {"scheduled": True, "newest": "20261120T110000Z-r7"}}),
         ("etcd-snapshot", "there is none", {"snapshots": {"scheduled": True, "newest": None, "since": NOW - 90000}}),
