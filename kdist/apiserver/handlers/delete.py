@@ -57,17 +57,18 @@ async def delete_collection(call: Call) -> None:
     slots = asyncio.Semaphore(PARALLEL)
     act, pipeline = _act(call, options), call.pipeline
 
-    async def one(entry: Entry) -> Obj | None:
-        """The object as it was before."""
+    async def one(entry: Entry) -> bytes | None:
+        """The body as it was before."""
         async with slots:
             try:
                 await delete_object(pipeline, *call.store.resource_key(entry.key), options, act)
             except NotFound:
                 return None
-        return call.store.read(entry)
+        return entry.body
 
     deleted = await asyncio.gather(*map(one, entries))
-    listed = list_object(call, [obj for obj in deleted if obj], {"resourceVersion": str(cache.revision)})
+    objects = await call.store.objects(body for body in deleted if body)
+    listed = list_object(call, objects, {"resourceVersion": str(cache.revision)})
     await answers.send_object(call.request, call.send, listed)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,6 +15,7 @@ from kdist.apiserver.validation.structure import conform
 
 JSON = "application/json"
 YAML = "application/yaml"
+_UNKNOWN, _TWICE = "unknown field", "duplicate field"
 SLOW_FROM = 64 * 1024  # bytes of YAML whose parsing would hold up other requests: give it a thread
 
 
@@ -23,6 +25,12 @@ class Body:
 
     value: Any
     duplicates: list[str] = field(default_factory=list)
+    #: What could be told of a field → where it stands in the body; only of bodies that name a field twice.
+    places: Mapping[str, int] = field(default_factory=dict)
+
+    def in_order(self, told: list[str]) -> list[str]:
+        """Complaints in the order of the body."""
+        return sorted(told, key=lambda one: self.places.get(one, -1)) if self.places else told
 
 
 def decode(body: bytes, media_type: str = JSON, *, find_duplicates: bool = True) -> Body:
@@ -50,28 +58,38 @@ def _decode_json(body: bytes, find_duplicates: bool) -> Body:
         ) from error
     if not find_duplicates or len(encoded) == len(body.rstrip()):
         return Body(value)
-    repeated: dict[int, list[str]] = {}
+    repeated: dict[int, tuple[Any, list[str]]] = {}
 
     def remember(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         result = dict(pairs)
         if len(result) != len(pairs):
-            seen: set[str] = set()
-            repeated[id(result)] = [k for k, _ in pairs if k in seen or seen.add(k)]  # type: ignore[func-returns-value]
+            repeated[id(result)] = result, [key for key, _ in pairs]  # kept, so that no other has its id
         return result
 
     tracked = json.loads(body, object_pairs_hook=remember)
-    located = dict.fromkeys(_located(tracked, repeated, "")) if repeated else ()
-    return Body(value, [f'duplicate field "{path}"' for path in located])
+    if not repeated:
+        return Body(value)
+    places: dict[str, int] = {}
+    for place, told in enumerate(_fields(tracked, {at: keys for at, (_, keys) in repeated.items()}, "")):
+        places.setdefault(told, place)
+    return Body(value, [told for told in places if told.startswith(_TWICE)], places)
 
 
-def _located(node: Any, repeated: dict[int, list[str]], path: str) -> list[str]:
+def _fields(node: Any, repeated: Mapping[int, Sequence[str]], path: str) -> Iterator[str]:
+    """Every field in the order of the body as a stranger, and again as a duplicate where it is named once more."""
     if isinstance(node, list):
-        return [p for at, item in enumerate(node) for p in _located(item, repeated, f"{path}[{at}]")]
-    if not isinstance(node, dict):
-        return []
-    prefix = f"{path}." if path else ""
-    here = [f"{prefix}{key}" for key in repeated.get(id(node), ())]
-    return here + [p for key, item in node.items() for p in _located(item, repeated, f"{prefix}{key}")]
+        for at, item in enumerate(node):
+            yield from _fields(item, repeated, f"{path}[{at}]")
+    elif isinstance(node, dict):
+        seen = set()
+        for key in repeated.get(id(node), node):
+            inner = f"{path}.{key}" if path else key
+            if key in seen:
+                yield f'{_TWICE} "{inner}"'
+            else:
+                seen.add(key)
+                yield f'{_UNKNOWN} "{inner}"'
+                yield from _fields(node[key], repeated, inner)
 
 
 def _decode_yaml(body: bytes) -> Body:
@@ -107,9 +125,9 @@ def read_object(
         unknown = conform(body.value, schema, whole=whole)
     except BadRequest as error:
         raise BadRequest(f"{opening(kind, version)}{error.message}") from error
-    strangers = [f'unknown field "{path}"' for path in unknown]
-    doubled = {f'duplicate field "{path}"' for path in unknown}  # told once, as unknown
-    warnings = [*(told for told in body.duplicates if told not in doubled), *strangers]
+    strangers = [f'{_UNKNOWN} "{path}"' for path in unknown]
+    doubled = {f'{_TWICE} "{path}"' for path in unknown}  # told once, as unknown
+    warnings = body.in_order([*(told for told in body.duplicates if told not in doubled), *strangers])
     if warnings and field_validation == "Strict":
         raise BadRequest(f"{opening(kind, version)}strict decoding error: {', '.join(warnings)}")
     return body.value, warnings if field_validation == "Warn" else []

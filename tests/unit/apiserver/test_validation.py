@@ -43,9 +43,22 @@ def test_wrong_types_are_named_with_their_path(scheme: Scheme, container: str, t
     assert told in refused.value.message
 
 
-def test_unknown_and_duplicate_fields_are_refused_told_or_dropped(scheme: Scheme) -> None:
-    text = '{"spec": {"foo": 1, "replicas": 1, "replicas": 2}}'
-    told = ['duplicate field "spec.replicas"', 'unknown field "spec.foo"']
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (
+            '{"spec": {"foo": 1, "replicas": 1, "replicas": 2}}',
+            ['unknown field "spec.foo"', 'duplicate field "spec.replicas"'],
+        ),
+        (
+            '{"spec": {"replicas": 1, "replicas": 2, "template": {"a": 1, "a": 2}}, "foo": 1}',
+            ['duplicate field "spec.replicas"', 'unknown field "spec.template.a"', 'unknown field "foo"'],
+        ),
+    ],
+)
+def test_unknown_and_duplicate_fields_are_refused_told_or_dropped_in_their_order(
+    scheme: Scheme, text: str, told: list[str]
+) -> None:
     with pytest.raises(BadRequest, match="strict decoding error: " + ", ".join(told)):
         _read(scheme, text)
     for level, warned in (("Warn", told), ("Ignore", [])):

@@ -131,6 +131,17 @@ async def test_every_version_shows_the_same_objects(api: Api, served: Converter)
     assert (await api("GET", f"{V1}/a")).json["address"] == "h:9"
 
 
+async def test_a_collection_is_deleted_and_answered_in_the_version_of_the_request(
+    api: Api, served: Converter
+) -> None:
+    for name in "ab":
+        await api.make(V1, _thing("v1", name, address=f"{name}:1"))
+    deleted = await api("DELETE", V2)
+    assert deleted.status == 200
+    assert [(item["host"], item["port"]) for item in deleted.json["items"]] == [("a", "1"), ("b", "1")]
+    assert (await api("GET", V1)).json["items"] == []
+
+
 async def test_a_list_is_converted_in_one_call(api: Api, served: Converter) -> None:
     for name in "abc":
         await api.make(V1, _thing("v1", name, address=f"{name}:1"))
