@@ -11,14 +11,18 @@ import array
 import socket
 import sys
 
+# As the operator's ssh gives a host; its ConnectTimeout does not reach into a ProxyCommand.
+CONNECT_SECONDS = 10
+
 
 def main() -> None:
     """Connect and pass the socket on. An error goes to standard error and ends with exit code 1."""
     address, port = sys.argv[1], int(sys.argv[2])
     try:
-        connection = socket.create_connection((address, port))
+        connection = socket.create_connection((address, port), timeout=CONNECT_SECONDS)
     except OSError as error:
         sys.exit(f"{address} port {port}: {error.strerror or error}")
+    connection.settimeout(None)  # ssh gets a blocking socket, as from a connect of its own
     with connection, socket.socket(fileno=sys.stdout.fileno()) as ssh:
         descriptors = array.array("i", [connection.fileno()]).tobytes()
         ssh.sendmsg([b"\0"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, descriptors)])

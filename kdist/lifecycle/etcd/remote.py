@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kdist.lifecycle.operation.remote import HostError
+from kdist.lifecycle.operation.remote import HostError, end
 from kdist.lifecycle.operation.site import Site
 
 KDIST = "/opt/kdist/current/bin/kdist"
@@ -64,6 +64,7 @@ async def copy_from(site: Site, host: str, source: str, target: Path) -> None:
             stdin=asyncio.subprocess.DEVNULL,
             stdout=stream,
             stderr=asyncio.subprocess.PIPE,
+            start_new_session=True,
         )
         await _ended(process, host, source)
 
@@ -78,6 +79,7 @@ async def copy_to(site: Site, host: str, source: Path, target: str) -> None:
             stdin=stream,
             stdout=asyncio.subprocess.DEVNULL,
             stderr=asyncio.subprocess.PIPE,
+            start_new_session=True,
         )
         await _ended(process, host, target)
 
@@ -86,9 +88,7 @@ async def _ended(process: asyncio.subprocess.Process, host: str, path: str) -> N
     try:
         _, err = await process.communicate()
     finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
+        await end(process)
     if process.returncode:
         told = err.decode(errors="replace").strip() or f"ended with {process.returncode}"
         raise HostError(host, f"{path} could not be copied: {told}", reached=process.returncode != 255)

@@ -19,7 +19,7 @@ import yaml
 
 from kdist.client.kubeconfig import SERVERS_EXTENSION, KubeconfigError
 from kdist.client.rest import Client
-from kdist.lifecycle.operation.remote import HostError, die_with_parent
+from kdist.lifecycle.operation.remote import HostError, die_with_parent, end
 from kdist.lifecycle.operation.site import Site
 
 KUBECONFIG = "/etc/kubernetes/super-admin.conf"
@@ -59,9 +59,7 @@ class _Tunnel:
             self.process = await _spawn(self.command)
 
     async def close(self) -> None:
-        if self.process.returncode is None:
-            self.process.terminate()
-        await self.process.wait()
+        await end(self.process)
 
 
 @asynccontextmanager

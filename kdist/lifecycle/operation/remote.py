@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import asyncio
 import ctypes
+import os
 import shlex
 import signal
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -81,6 +83,18 @@ def die_with_parent() -> None:
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
+async def end(process: asyncio.subprocess.Process) -> None:
+    """End a process that leads a session, with everything it started, and wait for it.
+
+    A jump host's or proxy's process holds ssh's error pipe, and asyncio counts a process as ended when its pipes are
+    closed: killing ssh alone would wait for the proxy's own time limit.
+    """
+    if process.returncode is None:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        await process.wait()
+
+
 async def run_on(reach: Reach, command: str, *, given: bytes = b"", timeout: float = 60) -> str:
     """Standard output of a shell command on a host; ``given`` is its input. Raises HostError."""
     process = await asyncio.create_subprocess_exec(
@@ -88,6 +102,7 @@ async def run_on(reach: Reach, command: str, *, given: bytes = b"", timeout: flo
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
+        start_new_session=True,
     )
     try:
         async with asyncio.timeout(timeout):
@@ -95,9 +110,7 @@ async def run_on(reach: Reach, command: str, *, given: bytes = b"", timeout: flo
     except TimeoutError:
         raise HostError(reach.name, f"no answer within {timeout:.0f} s", reached=False) from None
     finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
+        await end(process)
     if process.returncode:
         told = err.decode(errors="replace").strip() or f"ended with {process.returncode}"
         failed_to_connect = process.returncode == _SSH_FAILED and not reach.local

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from kdist.lifecycle.operation.remote import HostError, Reach, run_on
@@ -48,3 +50,9 @@ async def test_a_command_that_fails_tells_host_and_what_was_said() -> None:
 async def test_a_command_that_hangs_is_ended() -> None:
     with pytest.raises(HostError, match="here: no answer within 0 s"):
         await run_on(LOCAL, "exec sleep 60", timeout=0.05)
+
+
+async def test_a_command_that_hangs_is_ended_with_what_it_started() -> None:
+    async with asyncio.timeout(10):
+        with pytest.raises(HostError, match="here: no answer within 0 s"):
+            await run_on(LOCAL, "sleep 60 & wait", timeout=0.05)
