@@ -54,6 +54,8 @@ _VENDOR = ({"configMap": _SERVICE_CA}, _WELL_KNOWN)
 _UNORDERED = ("nonResourceRules", "resourceRules")
 _COUNTS = ("maxSurge", "maxUnavailable", "minAvailable")
 _AGE = re.compile(r"\d+(ms|s|m)|<unknown>")
+# Since a time that an object of the corpus names: it grows by a day a day.
+_YEARS = re.compile(r"\d+y(\d+d)?")
 _VERSION = re.compile(r"((?<=in record \()|(?<=ResourceVersion in object meta: ))\d+")
 _STORAGE = re.compile(
     r"StorageError: invalid object, Code: 4, Key: \S+, ResourceVersion: 0, AdditionalErrorMsg: "
@@ -143,13 +145,17 @@ def _table(table: dict[str, Any]) -> Facts:
         if c["name"] in ("Age", "Last Seen", "First Seen")
     }
     rows = [
-        [
-            "AGE" if at in ages and isinstance(cell, str) and _AGE.fullmatch(cell) else cell
-            for at, cell in enumerate(row["cells"])
-        ]
+        [_cell(cell, age=at in ages) for at, cell in enumerate(row["cells"])]
         for row in table.get("rows") or ()
     ]
     return {"columns": columns, "rows": rows}
+
+
+def _cell(cell: Any, *, age: bool) -> Any:
+    """A cell of a table; ``age``: of a column that tells when something was made or seen."""
+    if not isinstance(cell, str):
+        return cell
+    return "AGE" if age and _AGE.fullmatch(cell) else "YEARS" if _YEARS.fullmatch(cell) else cell
 
 
 def _normal(value: Any, sent: str, field: str = "") -> Any:
