@@ -132,6 +132,7 @@ async def _rolled_out(client: Client, before: Obj, timeout: float) -> None:
     if (why := await until_whole(client, kind, meta["name"], meta["namespace"], timeout)) is not None:
         reasons = [
             f"{_where(before)}: {why}, {timeout:.0f} s after it was changed",
+            *unready((await client.list(kinds.NODES)).items),
             *await _pod_reasons(client),
         ]
         raise Failed("\n".join(reasons))
@@ -153,10 +154,11 @@ def _condition(obj: Obj, kind: str) -> Obj:
     return next((c for c in conditions if c["type"] == kind), {})
 
 
-async def _unready_nodes(client: Client, names: Iterable[str]) -> list[str]:
-    found = {node["metadata"]["name"]: node for node in (await client.list(kinds.NODES)).items}
+def unready(nodes: Iterable[Obj], names: Iterable[str] | None = None) -> list[str]:
+    """Why nodes are not Ready; ``names`` must be among them, None stands for those that are. Pure."""
+    found = {node["metadata"]["name"]: node for node in nodes}
     reasons = []
-    for name in names:
+    for name in found if names is None else names:
         if name not in found:
             reasons.append(f"node {name} has not registered (journalctl -u kdist-agent on that host)")
         elif (ready := _condition(found[name], "Ready")).get("status") != "True":
@@ -198,7 +200,7 @@ async def wait_ready(kubeconfig: str, nodes: Iterable[str], workloads: bool, tim
         await _wait_for_server(client, deadline)
         while True:
             try:
-                reasons = await _unready_nodes(client, nodes)
+                reasons = unready((await client.list(kinds.NODES)).items, nodes)
                 reasons += await _unavailable_workloads(client) if workloads else []
             except (ApiError, Unreachable) as error:
                 reasons = [f"the API server does not answer: {error}"]
