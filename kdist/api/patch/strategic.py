@@ -117,8 +117,10 @@ def _is_directive(key: str) -> bool:
 def _merge_list(original: list[Any], patch: list[Any], schema: Schema) -> list[Any]:
     if not schema.merge_key:
         return list(dict.fromkeys([*original, *patch]))
-    kept, changes = _apply_list_directives(list(original), patch, schema.merge_key)
     items = schema.items or ANY
+    kept, changes = _apply_list_directives(list(original), patch, schema.merge_key)
+    if changes is None:
+        return [_merge_map({}, item, items) for item in kept]
     places = {_key(item, schema.merge_key): at for at, item in enumerate(kept)}
     for change in changes:
         key = _key(change, schema.merge_key)
@@ -132,13 +134,16 @@ def _merge_list(original: list[Any], patch: list[Any], schema: Schema) -> list[A
 
 def _apply_list_directives(
     original: list[Any], patch: list[Any], merge_key: str
-) -> tuple[list[Any], list[Any]]:
-    """What stays of the original, and the items of the patch that are content."""
+) -> tuple[list[Any], list[Any] | None]:
+    """What stays of the original, and the items of the patch that are content; None: the patch is the whole list.
+
+    Then several items may have one key, as a node's addresses of two families do.
+    """
     directives = [(i, i.get(_PATCH)) for i in patch if isinstance(i, dict) and _PATCH in i]
     changes = [i for i in patch if not (isinstance(i, dict) and _PATCH in i)]
     for item, directive in directives:
         if directive == "replace":
-            return [], changes
+            return changes, None
         if directive == "delete":
             gone = _key(item, merge_key)
             original = [i for i in original if _key(i, merge_key) != gone]

@@ -106,6 +106,15 @@ def test_strategic_patch_merges_lists_by_their_keys(scheme: Scheme, pod: Obj) ->
     assert _names(patched) == "ab"
 
 
+def test_a_list_that_is_replaced_as_a_whole_may_hold_one_key_twice(scheme: Scheme) -> None:
+    schema = scheme.schema("v1", "Node")
+    assert schema
+    addresses = [{"type": "InternalIP", "address": "10.0.0.1"}, {"type": "InternalIP", "address": "fd00::1"}]
+    old = {"status": {"addresses": [{"type": "Hostname", "address": "w1"}, addresses[0]]}}
+    patch = {"status": {"addresses": [*addresses, {"$patch": "replace"}]}}
+    assert strategic.apply(old, patch, schema) == {"status": {"addresses": addresses}}
+
+
 def test_strategic_patch_replaces_lists_without_keys(scheme: Scheme, pod: Obj) -> None:
     patched = strategic.apply(pod, {"spec": {"tolerations": [{"key": "q"}]}}, scheme.schema("v1", "Pod"))
     assert patched["spec"]["tolerations"] == [{"key": "q"}]
