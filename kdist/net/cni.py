@@ -14,8 +14,10 @@ BRIDGE = "cni0"
 _LEASES = "/run/kdist/ipam"
 
 
-def conflist(pods: ipaddress.IPv4Network, mtu: int) -> dict[str, Any]:
-    """The network configuration list for pods in ``pods``. Pure."""
+def conflist(
+    pods: ipaddress.IPv4Network, mtu: int, pods6: ipaddress.IPv6Network | None = None
+) -> dict[str, Any]:
+    """The network configuration list for pods in ``pods``, which also get an address of ``pods6``. Pure."""
     bridge = {
         "type": "bridge",
         "bridge": BRIDGE,
@@ -28,7 +30,8 @@ def conflist(pods: ipaddress.IPv4Network, mtu: int) -> dict[str, Any]:
         "ipam": {
             "type": "host-local",
             "dataDir": _LEASES,
-            "ranges": [[{"subnet": str(pods)}]],
+            # A pod gets an address of each.
+            "ranges": [[{"subnet": str(network)}] for network in (pods, pods6) if network],
         },
     }
     portmap = {"type": "portmap", "capabilities": {"portMappings": True}, "snat": True}

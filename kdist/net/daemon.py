@@ -46,7 +46,9 @@ class Daemon:
         self._nodes.add_handler(self._node_changed)
         self._wake = asyncio.Event()
         self._interfaces: frozenset[int] = frozenset()
-        self._ruleset = ""
+        self._dual = any(":" in cidr for cidr in options.cluster_cidr)
+        # What was applied last, by family.
+        self._rulesets: dict[str, str] = {}
         self._problem: str | None = "not configured yet"
         self._unset: dict[str, str] = {}
 
@@ -65,7 +67,7 @@ class Daemon:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._nodes.run(), name="nodes")
             await self._nodes.wait_synced()
-            with events.watch(lambda: self._interfaces, self._wake.set):
+            with events.watch(lambda: self._interfaces, self._wake.set, dual=self._dual):
                 while True:
                     self._wake.clear()
                     pause = await self._attempt()
@@ -98,24 +100,28 @@ class Daemon:
         uplink = await self._kernel.uplink(own.address)
         if uplink is None:
             return f"no interface has the address {own.address}"
-        self._set_sysctls()
+        uplink6 = await self._kernel.uplink(own.address6) if own.pods6 and own.address6 else None
+        if own.pods6 and own.address6 and uplink6 is None:
+            return f"no interface has the address {own.address6}"
+        self._set_sysctls(uplink6, dual=bool(own.pods6))
         wanted = plan.make(
             own,
             (host for host in map(hosts.read, self._nodes.list()) if host),
             uplink,
+            uplink6,
             encapsulation=self._options.encapsulation,
             mtu=self._options.mtu,
         )
-        changes = await self._kernel.apply(wanted, uplink)
-        self._interfaces = frozenset(i for i in (uplink.index, await self._kernel.tunnel_index()) if i)
-        ruleset = masquerade.ruleset(own.pods, self._options.cluster_cidr)
-        masked = await masquerade.ensure(ruleset, changed=ruleset != self._ruleset)
-        self._ruleset = ruleset
-        written = cni.write(self._options.cni_directory, cni.conflist(wanted.pods, wanted.mtu))
-        if changes or masked or written:
+        changes = await self._kernel.apply(wanted, uplink, uplink6)
+        links = (uplink.index, uplink6.index if uplink6 else None, await self._kernel.tunnel_index())
+        self._interfaces = frozenset(i for i in links if i)
+        masked = [await self._masquerade(pods) for pods in (own.pods, own.pods6) if pods]
+        conflist = cni.conflist(wanted.pods, wanted.mtu, wanted.pods6)
+        written = cni.write(self._options.cni_directory, conflist)
+        if changes or any(masked) or written:
             log.info(
                 "configured pod network",
-                pods=wanted.pods,
+                pods=f"{wanted.pods},{wanted.pods6}" if wanted.pods6 else wanted.pods,
                 routes=len(wanted.routes),
                 tunnelled=sum(route.tunnelled for route in wanted.routes),
                 mtu=wanted.mtu,
@@ -123,8 +129,19 @@ class Daemon:
         await self._declare_available(node)
         return None
 
-    def _set_sysctls(self) -> None:
+    async def _masquerade(self, pods: masquerade.Network) -> bool:
+        family, ruleset = masquerade.family(pods), masquerade.ruleset(pods, self._options.cluster_cidr)
+        changed = ruleset != self._rulesets.get(family)
+        applied = await masquerade.ensure(ruleset, changed=changed, family=family)
+        self._rulesets[family] = ruleset
+        return applied
+
+    def _set_sysctls(self, uplink6: plan.Uplink | None, *, dual: bool) -> None:
         failed = sysctl.ensure(sysctl.REQUIRED)
+        if uplink6:
+            failed |= sysctl.keep_advertised_routes(uplink6.name)
+        if dual:
+            failed |= sysctl.ensure(sysctl.REQUIRED_IPV6)
         if failed != self._unset:
             for name, reason in failed.items():
                 log.warning("kernel setting cannot be set here", setting=name, reason=reason)

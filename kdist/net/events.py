@@ -10,6 +10,9 @@ from collections.abc import Callable, Iterator
 
 # linux/rtnetlink.h
 _GROUP_LINK, _GROUP_IPV4_ADDRESS, _GROUP_IPV4_ROUTE = 0x1, 0x10, 0x40
+_GROUPS = _GROUP_LINK | _GROUP_IPV4_ADDRESS | _GROUP_IPV4_ROUTE
+_GROUP_IPV6_ADDRESS, _GROUP_IPV6_ROUTE = 0x100, 0x400
+_GROUPS_DUAL = _GROUPS | _GROUP_IPV6_ADDRESS | _GROUP_IPV6_ROUTE
 _LINKS, _ADDRESSES, _ROUTES = (16, 17), (20, 21), (24, 25)
 _HEADER = struct.Struct("=IHHII")
 # The mark on our routes (rtm_protocol): the kernel keeps it, everybody else leaves such routes alone.
@@ -34,11 +37,16 @@ def concerns(data: bytes, interfaces: frozenset[int]) -> bool:
 
 
 @contextlib.contextmanager
-def watch(interfaces: Callable[[], frozenset[int]], wake: Callable[[], None]) -> Iterator[None]:
-    """Call ``wake`` while the block runs, whenever something of ours changed. Raises OSError."""
+def watch(
+    interfaces: Callable[[], frozenset[int]], wake: Callable[[], None], *, dual: bool = False
+) -> Iterator[None]:
+    """Call ``wake`` while the block runs, whenever something of ours changed. Raises OSError.
+
+    ``dual``: in IPv6 too.
+    """
     loop = asyncio.get_running_loop()
     with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE) as netlink:
-        netlink.bind((0, _GROUP_LINK | _GROUP_IPV4_ADDRESS | _GROUP_IPV4_ROUTE))
+        netlink.bind((0, _GROUPS_DUAL if dual else _GROUPS))
         netlink.setblocking(False)
 
         def read() -> None:

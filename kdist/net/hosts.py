@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,25 +13,39 @@ from kdist.api.pods import get_condition
 
 @dataclass(frozen=True, slots=True, order=True)
 class Host:
-    """A Node with an address and a range of pod addresses of its own (IPv4)."""
+    """A Node with an address and a range of pod addresses of its own (IPv4), and those of IPv6 where it has them."""
 
     name: str
     address: ipaddress.IPv4Address
     pods: ipaddress.IPv4Network
+    address6: ipaddress.IPv6Address | None = None
+    pods6: ipaddress.IPv6Network | None = None
 
 
 def read(node: dict[str, Any]) -> Host | None:
-    """The Node as a :class:`Host`; None while it has no address or no pod range yet."""
+    """The Node as a :class:`Host`; None while it has no IPv4 address or pod range yet."""
     spec = node.get("spec") or {}
-    ranges = [r for r in spec.get("podCIDRs") or [spec.get("podCIDR")] if r and ":" not in r]
-    addresses = [
+    range4, range6 = _by_family(r for r in spec.get("podCIDRs") or [spec.get("podCIDR")] if r)
+    address4, address6 = _by_family(
         entry["address"]
         for entry in meta.get(node, "status.addresses", ())
-        if entry.get("type") == "InternalIP" and ":" not in entry["address"]
-    ]
-    if not ranges or not addresses:
+        if entry.get("type") == "InternalIP"
+    )
+    if not range4 or not address4:
         return None
-    return Host(meta.name(node), ipaddress.IPv4Address(addresses[0]), ipaddress.IPv4Network(ranges[0]))
+    return Host(
+        meta.name(node),
+        ipaddress.IPv4Address(address4),
+        ipaddress.IPv4Network(range4),
+        ipaddress.IPv6Address(address6) if address6 else None,
+        ipaddress.IPv6Network(range6) if range6 else None,
+    )
+
+
+def _by_family(texts: Iterable[str]) -> tuple[str, str]:
+    """The first of IPv4 and the first of IPv6; empty where there is none."""
+    found = {":" in text: text for text in reversed(list(texts))}
+    return found.get(False, ""), found.get(True, "")
 
 
 def says_network_unavailable(node: dict[str, Any]) -> bool:

@@ -14,7 +14,7 @@ from pyroute2 import AsyncIPRoute
 from pyroute2.netlink.exceptions import NetlinkError as KernelError
 
 from kdist.net.events import ROUTE_PROTOCOL
-from kdist.net.plan import VXLAN_DEVICE, VXLAN_ID, VXLAN_PORT, Neighbour, Plan, Route, Tunnel, Uplink
+from kdist.net.plan import VXLAN_DEVICE, VXLAN_ID, VXLAN_PORT, Address, Plan, Route, Tunnel, Uplink
 
 __all__ = ["Kernel", "KernelError"]
 
@@ -29,13 +29,16 @@ class Kernel:
     def __init__(self, netlink: AsyncIPRoute) -> None:
         self._netlink = netlink
 
-    async def uplink(self, address: ipaddress.IPv4Address) -> Uplink | None:
+    async def uplink(self, address: Address) -> Uplink | None:
         """The interface that has ``address``, None while there is none."""
-        async for found in await self._netlink.get_addr(family=socket.AF_INET, local=str(address)):
+        # The kernel tells the address of IPv4 as the local one, that of IPv6 as the address alone.
+        key = {"local": str(address)} if address.version == 4 else {"address": str(address)}
+        async for found in await self._netlink.get_addr(family=_family(address), **key):
             index = found["index"]
             links = [link async for link in await self._netlink.get_links(index)]
-            subnet = ipaddress.IPv4Network(f"{address}/{found['prefixlen']}", strict=False)
-            return Uplink(index, links[0].get_attr("IFLA_MTU"), subnet)
+            subnet = ipaddress.ip_network(f"{address}/{found['prefixlen']}", strict=False)
+            link = links[0]
+            return Uplink(index, link.get_attr("IFLA_MTU"), subnet, link.get_attr("IFLA_IFNAME"))
         return None
 
     async def tunnel_index(self) -> int | None:
@@ -43,14 +46,18 @@ class Kernel:
         found = await self._netlink.link_lookup(ifname=VXLAN_DEVICE)
         return found[0] if found else None
 
-    async def apply(self, plan: Plan, uplink: Uplink) -> int:
-        """Make the kernel match; returns how many things were changed."""
+    async def apply(self, plan: Plan, uplink: Uplink, uplink6: Uplink | None = None) -> int:
+        """Make the kernel match; returns how many things were changed. IPv6 is left alone without ``plan.pods6``."""
         changes = 0
         index = await self.tunnel_index()
         if plan.tunnel:
             index, made = await self._ensure_tunnel(plan.tunnel, uplink, index)
             changes += made + await self._ensure_neighbours(plan.tunnel, index)
-        changes += await self._ensure_routes(plan, uplink, index)
+            if plan.pods6:
+                changes += await self._ensure_neighbours6(plan.tunnel, index)
+        changes += await self._ensure_routes(plan, 4, uplink, index)
+        if plan.pods6:
+            changes += await self._ensure_routes(plan, 6, uplink6, index)
         if not plan.tunnel and index is not None:
             await self._netlink.link("del", index=index)
             changes += 1
@@ -111,7 +118,7 @@ class Kernel:
         changes = 0
         for peer in tunnel.neighbours:
             if macs.pop(str(peer.overlay), None) != peer.mac:
-                await self._neighbour("replace", index, peer)
+                await self._neighbour("replace", index, str(peer.overlay), peer.mac)
                 changes += 1
             if ends.pop(peer.mac, None) != str(peer.host):
                 await self._forwarding("replace", index, peer.mac, str(peer.host))
@@ -123,40 +130,66 @@ class Kernel:
                 await self._forwarding("del", index, mac, host)
         return changes + len(macs)
 
-    async def _neighbour(self, verb: str, index: int, peer: Neighbour) -> None:
+    async def _ensure_neighbours6(self, tunnel: Tunnel, index: int) -> int:
+        found = [n async for n in await self._netlink.get_neighbours(family=socket.AF_INET6, ifindex=index)]
+        macs = {n.get_attr("NDA_DST"): n.get_attr("NDA_LLADDR") for n in found if n["state"] & _PERMANENT}
+        wanted = {str(peer.overlay6): peer.mac for peer in tunnel.neighbours if peer.overlay6}
+        stale = [overlay for overlay in macs if overlay not in wanted]
+        missing = {overlay: mac for overlay, mac in wanted.items() if macs.get(overlay) != mac}
+        for overlay, mac in missing.items():
+            await self._neighbour("replace", index, overlay, mac)
+        for overlay in stale:
+            await self._netlink.neigh("del", family=socket.AF_INET6, ifindex=index, dst=overlay)
+        return len(missing) + len(stale)
+
+    async def _neighbour(self, verb: str, index: int, overlay: str, mac: str) -> None:
+        family = socket.AF_INET6 if ":" in overlay else socket.AF_INET
         await self._netlink.neigh(
-            verb,
-            family=socket.AF_INET,
-            ifindex=index,
-            dst=str(peer.overlay),
-            lladdr=peer.mac,
-            state=_PERMANENT,
+            verb, family=family, ifindex=index, dst=overlay, lladdr=mac, state=_PERMANENT
         )
 
     async def _forwarding(self, verb: str, index: int, mac: str, host: str) -> None:
         await self._netlink.fdb(verb, ifindex=index, lladdr=mac, dst=host, flags=_NTF_SELF)
 
-    async def _ensure_routes(self, plan: Plan, uplink: Uplink, tunnel: int | None) -> int:
+    async def _ensure_routes(
+        self, plan: Plan, version: int, uplink: Uplink | None, tunnel: int | None
+    ) -> int:
+        """The routes of one IP version; ``uplink`` is that version's."""
+        family = socket.AF_INET if version == 4 else socket.AF_INET6
         present: dict[tuple[str, str, int], Any] = {}
-        async for route in await self._netlink.get_routes(family=socket.AF_INET, proto=ROUTE_PROTOCOL):
+        async for route in await self._netlink.get_routes(family=family, proto=ROUTE_PROTOCOL):
             destination = f"{route.get_attr('RTA_DST')}/{route['dst_len']}"
             present[destination, route.get_attr("RTA_GATEWAY"), route.get_attr("RTA_OIF")] = route
-        wanted = {_coordinates(route, uplink, tunnel): route for route in plan.routes}
+        routes = (route for route in plan.routes if route.destination.version == version)
+        wanted = {_coordinates(route, uplink, tunnel): route for route in routes}
         kept = {destination for destination, _, _ in wanted}
         for destination, gateway, device in wanted.keys() - present.keys():
-            flags = _ONLINK if wanted[destination, gateway, device].tunnelled else 0
+            # A link-local gateway is on its link anyway.
+            onlink = version == 4 and wanted[destination, gateway, device].tunnelled
             await self._netlink.route(
-                "replace", dst=destination, gateway=gateway, oif=device, proto=ROUTE_PROTOCOL, flags=flags
+                "replace",
+                family=family,
+                dst=destination,
+                gateway=gateway,
+                oif=device,
+                proto=ROUTE_PROTOCOL,
+                flags=_ONLINK if onlink else 0,
             )
         # A replaced route is gone already; only those to hosts that have left remain.
         stale = [entry for entry in present.keys() - wanted.keys() if entry[0] not in kept]
         for destination, gateway, device in stale:
             await self._netlink.route(
-                "del", dst=destination, gateway=gateway, oif=device, proto=ROUTE_PROTOCOL
+                "del", family=family, dst=destination, gateway=gateway, oif=device, proto=ROUTE_PROTOCOL
             )
         return len(wanted.keys() - present.keys()) + len(stale)
 
 
-def _coordinates(route: Route, uplink: Uplink, tunnel: int | None) -> tuple[str, str, int]:
-    device = tunnel if route.tunnelled and tunnel is not None else uplink.index
+def _coordinates(route: Route, uplink: Uplink | None, tunnel: int | None) -> tuple[str, str, int]:
+    device = tunnel if route.tunnelled else uplink.index if uplink else None
+    if device is None:
+        raise KernelError(19, f"no interface for {route.destination}")
     return str(route.destination), str(route.gateway), device
+
+
+def _family(address: Address) -> int:
+    return socket.AF_INET if address.version == 4 else socket.AF_INET6

@@ -1,6 +1,8 @@
-from ipaddress import IPv4Address, IPv4Network
+from dataclasses import replace
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+from pathlib import Path
 
-from kdist.net import cni, hosts, masquerade, plan
+from kdist.net import cni, hosts, masquerade, plan, sysctl
 from kdist.net.hosts import Host
 from kdist.net.plan import Neighbour, Route, Uplink
 
@@ -55,10 +57,88 @@ def test_a_node_without_address_or_pod_range_is_not_a_host_yet() -> None:
             ]
         },
     }
-    assert hosts.read(node) == B
-    assert hosts.read(hosts.slim(node)) == B
+    assert hosts.read(node) == replace(B, pods6=IPv6Network("fd00::/64"))
+    assert hosts.read(hosts.slim(node)) == hosts.read(node)
     assert hosts.read({**node, "spec": {}}) is None
     assert hosts.read({**node, "status": {}}) is None
+
+
+def dual(plain: Host, address6: str, pods6: str) -> Host:
+    return replace(plain, address6=IPv6Address(address6), pods6=IPv6Network(pods6))
+
+
+UPLINK6 = Uplink(2, 1500, IPv6Network("fd00:1::/64"))
+A2, B2 = dual(A, "fd00:1::11", "fd00:244::/64"), dual(B, "fd00:1::12", "fd00:244:0:1::/64")
+FAR2 = dual(FAR, "fd00:9::13", "fd00:244:0:2::/64")
+
+
+def test_pods_of_two_families_have_a_route_of_each() -> None:
+    made = plan.make(A2, [A2, B2], UPLINK, UPLINK6, encapsulation="auto")
+    assert made.routes == {
+        Route(B.pods, B.address, tunnelled=False),
+        Route(IPv6Network("fd00:244:0:1::/64"), IPv6Address("fd00:1::12"), tunnelled=False),
+    }
+    assert made.tunnel is None
+    assert made.pods6 == A2.pods6
+
+
+def test_one_tunnel_carries_both_families_through_link_local_gateways() -> None:
+    made = plan.make(A2, [A2, FAR2], UPLINK, UPLINK6, encapsulation="auto")
+    gateway = IPv6Address("fe80::858:aff:fef4:200")
+    assert Route(IPv6Network("fd00:244:0:2::/64"), gateway, tunnelled=True) in made.routes
+    assert made.tunnel
+    assert made.tunnel.neighbours == {
+        Neighbour(IPv4Address("10.244.2.0"), "0a:58:0a:f4:02:00", FAR.address, gateway)
+    }
+
+
+def test_each_family_is_judged_by_its_own_subnet() -> None:
+    elsewhere = dual(B, "fd00:9::12", "fd00:244:0:1::/64")
+    ways = {
+        r.destination: r.tunnelled
+        for r in plan.make(A2, [elsewhere], UPLINK, UPLINK6, encapsulation="auto").routes
+    }
+    assert ways == {B.pods: False, elsewhere.pods6: True}
+    without = replace(A2, address6=None)
+    made = plan.make(without, [B2], UPLINK, None, encapsulation="auto")
+    assert {r.tunnelled for r in made.routes if r.destination.version == 6} == {True}
+    made = plan.make(A2, [elsewhere], UPLINK, UPLINK6, encapsulation="never")
+    assert {r.destination for r in made.routes} == {B.pods}
+
+
+def test_a_host_without_a_second_range_is_reached_by_ipv4_alone() -> None:
+    for own, peer in ((A, B2), (A2, B)):
+        made = plan.make(own, [own, peer], UPLINK, UPLINK6, encapsulation="always")
+        assert {r.destination.version for r in made.routes} == {4}
+        assert made.tunnel
+        assert {n.overlay6 for n in made.tunnel.neighbours} == {None}
+
+
+def test_masquerade_has_a_table_of_each_family() -> None:
+    assert A2.pods6
+    text = masquerade.ruleset(A2.pods6, ["10.244.0.0/16", "fd00:244::/56"])
+    assert "table ip6 kdist-net" in text
+    assert "ip6 saddr != fd00:244::/64 return" in text
+    assert "ip6 daddr { fd00:244::/56, ff00::/8 } return" in text
+
+
+def test_pods_get_an_address_of_each_range() -> None:
+    ranges = cni.conflist(A.pods, 1500, A2.pods6)["plugins"][0]["ipam"]["ranges"]
+    assert ranges == [[{"subnet": "10.244.0.0/24"}], [{"subnet": "fd00:244::/64"}]]
+    assert cni.conflist(A.pods, 1500)["plugins"][0]["ipam"]["ranges"] == [[{"subnet": "10.244.0.0/24"}]]
+
+
+def test_a_host_keeps_learning_its_default_route_while_it_forwards(tmp_path: Path) -> None:
+    settings = tmp_path / "net/ipv6/conf"
+    for interface, value in (("eth0", "1"), ("eth1", "0"), ("bond0.7", "1")):
+        (settings / interface).mkdir(parents=True)
+        (settings / interface / "accept_ra").write_text(f"{value}\n")
+        assert sysctl.keep_advertised_routes(interface, tmp_path) == {}
+    kept = {i: (settings / i / "accept_ra").read_text().strip() for i in ("eth0", "eth1", "bond0.7")}
+    assert kept == {"eth0": "2", "eth1": "0", "bond0.7": "2"}
+    assert sysctl.keep_advertised_routes("gone", tmp_path) == {
+        "net/ipv6/conf/gone/accept_ra": "No such file or directory"
+    }
 
 
 def test_masquerade_spares_the_pods_of_the_whole_cluster() -> None:
