@@ -20,14 +20,18 @@ def proxy(settings: ProxySettings) -> None:
 
 async def _run(settings: ProxySettings) -> None:
     from kdist.proxy.controller import Proxy, allow_loopback_node_ports
-    from kdist.proxy.family import IPV4
+    from kdist.proxy.family import IPV4, IPV6
     from kdist.proxy.nft import LibNftables
     from kdist.proxy.rules import Rules
     from kdist.telemetry import health
 
     client = running.connected(settings.kubeconfig, "kdist-proxy")
     allow_loopback_node_ports()
-    rules = Rules(LibNftables(), IPV4, settings.node_name, settings.cluster_cidr)
+    dual = any(IPV6.owns(cidr) for cidr in settings.cluster_cidr)
+    rules = [
+        Rules(LibNftables(), family, settings.node_name, settings.cluster_cidr)
+        for family in ((IPV4, IPV6) if dual else (IPV4,))
+    ]
     async with client:
         proxy = Proxy(client, rules, sync_period=settings.sync_period, check_period=settings.check_period)
         checks = {"rules": proxy.is_live}

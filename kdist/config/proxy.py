@@ -19,7 +19,7 @@ class ProxySettings:
     cluster_cidr: tuple[str, ...] = option(
         (),
         help="Pod networks. Connections to a cluster IP from elsewhere get this node's address as their "
-        "source; none means they never do.",
+        "source; none means they never do. One of IPv6 makes the proxy serve IPv6 too.",
     )
     healthz_bind_address: str = option(
         "0.0.0.0:10256", help="HOST:PORT of /healthz, which load balancers ask, and /metrics."

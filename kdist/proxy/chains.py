@@ -5,6 +5,10 @@ destination and a random index. So ten thousand Services share a handful of chai
 
 Chains and endpoint maps exist once per transport protocol: libnftables (1.0.6) cannot add a rule that uses
 an existing map of addresses and ports when several protocols are possible at that point of the rule.
+
+Session affinity in IPv6 goes by a hash of the client's address instead of by memory: libnftables (1.0.6) aborts
+on a rule that notes more than 16 bytes (an address of IPv6 is as many). So a client of IPv6 stays at its endpoint
+while the number of endpoints stays the same, however long that is.
 """
 
 from __future__ import annotations
@@ -18,6 +22,8 @@ MASQUERADE_BIT = "0x4000"
 # Where the indices of this node's own endpoints begin; those of the whole cluster begin at 0.
 LOCAL_OFFSET = 1 << 16
 
+# Any fixed number: a seed that the kernel chose would move every client at each rewrite of the rules.
+HASH_SEED = "0x6b646973"
 PROTOCOLS = ("tcp", "udp", "sctp")
 
 
@@ -55,13 +61,16 @@ class Pick:
         elif self.masquerade is Masquerade.OUTSIDERS and pod_cidrs:
             yield f"{ip} saddr != {{ {', '.join(pod_cidrs)} }} meta mark set meta mark or {MASQUERADE_BIT}"
         port = f"{self.protocol} dport"
-        if self.affine:
+        index = f"numgen random mod {self.count}"
+        if self.affine and ip == "ip":
             # A client without an entry falls through to the next rule.
             yield f"dnat to {ip} saddr . {ip} daddr . {port} map @affinity-{self.protocol}"
+        elif self.affine:
+            index = f"jhash {ip} saddr mod {self.count} seed {HASH_SEED}"
         key = port if self.by_port else f"{ip} daddr . {port}"
         endpoints = f"{'node-port-' if self.by_port else ''}endpoints-{self.protocol}"
         offset = f" offset {self.offset}" if self.offset else ""
-        yield f"dnat to {key} . numgen random mod {self.count}{offset} map @{endpoints}"
+        yield f"dnat to {key} . {index}{offset} map @{endpoints}"
 
     def requires(self) -> tuple[Chain, ...]:
         """Chains that must exist before this one."""
@@ -108,7 +117,9 @@ class Remember:
         return f"remember-{self.protocol}-{self.seconds}"
 
     def rules(self, ip: str, pod_cidrs: Sequence[str]) -> Iterator[str]:
-        """nftables rules, in order."""
+        """nftables rules, in order; none in IPv6, whose clients are told apart by a hash."""
+        if ip != "ip":
+            return
         client = f"{ip} saddr . ct original {ip} daddr . ct original proto-dst"
         yield (
             f"meta l4proto {self.protocol} update @affinity-{self.protocol} "

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -47,9 +49,11 @@ def service_of(slice_: dict[str, Any]) -> list[str]:
 
 
 class Proxy:
-    """Keeps :class:`Rules` in step with the API server. One per address family."""
+    """Keeps the :class:`Rules` of every address family in step with the API server."""
 
-    def __init__(self, client: Client, rules: Rules, *, sync_period: float, check_period: float) -> None:
+    def __init__(
+        self, client: Client, rules: Sequence[Rules], *, sync_period: float, check_period: float
+    ) -> None:
         self._services = Informer(client, SERVICES, label_selector=SELECTOR, transform=slim)
         self._slices = Informer(
             client,
@@ -58,7 +62,7 @@ class Proxy:
             transform=slim,
             indexers={_BY_SERVICE: service_of},
         )
-        self._rules, self._health_checks = rules, HealthChecks()
+        self._rules, self._health_checks = tuple(rules), HealthChecks()
         self._sync_period, self._check_period = sync_period, check_period
         self._dirty: set[str] = set()
         self._wake = asyncio.Event()
@@ -99,7 +103,8 @@ class Proxy:
                 await self._loop()
         finally:
             await self._health_checks.close()
-            self._rules.close()
+            for rules in self._rules:
+                rules.close()
 
     async def _loop(self) -> None:
         last_rewrite, attempt = float("-inf"), 0
@@ -107,11 +112,11 @@ class Proxy:
             self._note_changes()
             due = time.monotonic() - last_rewrite >= self._sync_period
             try:
-                if due or attempt or not await asyncio.to_thread(self._rules.is_intact):
+                if due or attempt or not await asyncio.to_thread(self._is_intact):
                     await self._rewrite(first=not self._written)
                     last_rewrite = time.monotonic()
                 else:
-                    await asyncio.to_thread(self._rules.apply)
+                    await asyncio.to_thread(self._apply)
             except (NftError, OSError) as error:
                 metrics.SYNC_FAILURES.inc()
                 log.error("nftables refused the rules", error=error)
@@ -120,8 +125,22 @@ class Proxy:
                 attempt += 1
                 continue
             attempt, self._failing_since, self._written = 0, None, True
-            await self._health_checks.sync(self._rules.ledger.plans.items())
+            metrics.SERVICES.set(self._count())
+            plans = chain.from_iterable(rules.ledger.plans.items() for rules in self._rules)
+            await self._health_checks.sync(plans)
             await self._wait()
+
+    def _is_intact(self) -> bool:
+        return all(rules.is_intact() for rules in self._rules)
+
+    def _apply(self) -> None:
+        for rules in self._rules:
+            rules.apply()
+
+    def _count(self) -> int:
+        """How many Services have rules, in whichever family."""
+        first, *others = (rules.ledger.plans for rules in self._rules)
+        return len(first) if not others else len(set(first).union(*others))
 
     async def _wait(self) -> None:
         try:
@@ -134,16 +153,19 @@ class Proxy:
         self._wake.clear()
         dirty, self._dirty = self._dirty, set()
         for key in dirty:
-            self._rules.plan(key, self._services.get(key), self._slices.by_index(_BY_SERVICE, key))
+            service, slices = self._services.get(key), self._slices.by_index(_BY_SERVICE, key)
+            for rules in self._rules:
+                rules.plan(key, service, slices)
 
     async def _rewrite(self, *, first: bool) -> None:
         started = time.monotonic()
-        await asyncio.to_thread(self._rules.rewrite)
-        if first:
-            await asyncio.to_thread(self._rules.forget_all_stale_flows)
+        for rules in self._rules:
+            await asyncio.to_thread(rules.rewrite)
+            if first:
+                await asyncio.to_thread(rules.forget_all_stale_flows)
         log.info(
             "wrote all rules",
-            services=len(self._rules.ledger.plans),
+            services=self._count(),
             seconds=round(time.monotonic() - started, 3),
         )
 

@@ -13,6 +13,9 @@ class Family:
     address_type: str
     set_type: str
     loopback: str
+    #: How an unanswered connection is refused, the first that fits. Linux' TCP does not always end a connection
+    #: by IPv6's ICMP message (seen with 6.18), but by a reset it does.
+    refusing: tuple[str, ...] = ("reject",)
 
     def owns(self, address: str) -> bool:
         """Whether a textual address is of this family."""
@@ -20,4 +23,4 @@ class Family:
 
 
 IPV4 = Family("ip", "IPv4", "ipv4_addr", "127.0.0.0/8")
-IPV6 = Family("ip6", "IPv6", "ipv6_addr", "::1")
+IPV6 = Family("ip6", "IPv6", "ipv6_addr", "::1", ("meta l4proto tcp reject with tcp reset", "reject"))

@@ -24,11 +24,12 @@ class HealthChecks:
 
     async def sync(self, plans: Iterable[tuple[str, ServicePlan]]) -> None:
         """Serve exactly the ports that ``plans`` ask for. A taken port is reported and tried again later."""
-        self._answers = {
-            plan.health_check_port: (service, plan.local_endpoints)
-            for service, plan in plans
-            if plan.health_check_port
-        }
+        self._answers = {}
+        for service, plan in plans:
+            if port := plan.health_check_port:
+                # A pod with an address of each family is in the plans of both, and is one endpoint.
+                _, known = self._answers.get(port, (service, 0))
+                self._answers[port] = service, max(known, plan.local_endpoints)
         for port in self._runners.keys() - self._answers.keys():
             await self._runners.pop(port).cleanup()
         for port in self._answers.keys() - self._runners.keys():

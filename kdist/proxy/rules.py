@@ -94,7 +94,6 @@ class Rules:
         touched, self._touched, self._changes = self._touched, {}, []
         self._mark = integrity.observe(self._netlink, self._family)
         metrics.LAST_SYNC.set(time.time())
-        metrics.SERVICES.set(len(self.ledger.plans))
         self._forget(self._changed_flows(touched))
         self._forget_clients(touched)
 

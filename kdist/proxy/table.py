@@ -35,9 +35,7 @@ table {ip} {table} {{
     fib daddr type local meta l4proto . th dport vmap @node-ports
   }}
   chain refuse {{
-    {ip} daddr @cluster-ips reject
-    {ip} daddr . meta l4proto . th dport @refused reject
-    fib daddr type local meta l4proto . th dport @refused-ports reject
+{refusals}
   }}
   chain remember {{
     meta l4proto {{ tcp, udp, sctp }} {original} vmap @affine
@@ -91,10 +89,17 @@ def skeleton(family: Family) -> str:
     """The table without Services."""
     ip = family.nft
     destination = f"{ip} daddr . meta l4proto . th dport"
+    undelivered = (
+        f"{ip} daddr @cluster-ips",
+        f"{destination} @refused",
+        "fib daddr type local meta l4proto . th dport @refused-ports",
+    )
+    refusals = [f"    {matched} {how}" for how in family.refusing for matched in undelivered]
     return _SKELETON.format(
         ip=ip,
         table=TABLE,
         addr=family.set_type,
+        refusals="\n".join(refusals),
         protocol_maps="".join(_PROTOCOL_MAPS.format(ip=ip, protocol=p) for p in PROTOCOLS),
         bit=MASQUERADE_BIT,
         loopback=family.loopback,

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from kdist.proxy.family import IPV4
+from kdist.proxy.family import IPV4, IPV6, Family
 from kdist.proxy.nft import LibNftables
 from kdist.proxy.rules import Rules
 
@@ -17,6 +17,8 @@ pytestmark = [pytest.mark.root, pytest.mark.skipif(os.geteuid() != 0, reason="ne
 
 VIP, PORT = "10.96.0.1", 80
 POD_A, POD_B = "10.244.1.2", "10.244.1.3"
+VIP6 = "fd00:96::1"
+POD_A6, POD_B6 = "fd00:244::2", "fd00:244::3"
 
 
 @pytest.fixture(scope="module")
@@ -25,14 +27,17 @@ def site() -> Iterator[Site]:
     for pod in made.pods.values():
         pod.serve(8080)
         pod.serve(8080, socket.SOCK_DGRAM)
+        pod.serve(8080, address="::")
     yield made
     made.remove()
 
 
 class Proxy:
-    def __init__(self, site: Site) -> None:
-        self.site = site
-        self.rules: Rules = site.node.call(lambda: Rules(LibNftables(), IPV4, "node", ["10.244.0.0/16"]))
+    def __init__(self, site: Site, family: Family = IPV4) -> None:
+        self.site, self.family = site, family
+        self.vip = VIP if family is IPV4 else VIP6
+        pods = ["10.244.0.0/16", "fd00:244::/56"]
+        self.rules: Rules = site.node.call(lambda: Rules(LibNftables(), family, "node", pods))
         site.node.call(self.rules.rewrite)
 
     def have(
@@ -46,13 +51,20 @@ class Proxy:
         port = {"port": PORT, "protocol": protocol, "nodePort": 30080}
         obj = {
             "metadata": {"name": "web", "namespace": "demo"},
-            "spec": {"clusterIP": VIP, "clusterIPs": [VIP], "type": "NodePort", "ports": [port], **spec},
+            "spec": {
+                "clusterIP": self.vip,
+                "clusterIPs": [self.vip],
+                "type": "NodePort",
+                "ports": [port],
+                **spec,
+            },
             "status": {"loadBalancer": {"ingress": [{"ip": address} for address in ingress]}},
         }
         node = "node" if local else "elsewhere"
         endpoints = [{"addresses": [address], "nodeName": node} for address in addresses]
         ports = [{"name": "", "port": 8080, "protocol": protocol}]
-        self.rules.plan("demo/web", obj, [{"addressType": "IPv4", "ports": ports, "endpoints": endpoints}])
+        slice_ = {"addressType": self.family.address_type, "ports": ports, "endpoints": endpoints}
+        self.rules.plan("demo/web", obj, [slice_])
         self.site.node.call(self.rules.apply)
 
 
@@ -73,6 +85,42 @@ def test_a_pod_reaches_itself_through_its_service(site: Site, proxy: Proxy) -> N
     proxy.have(POD_A)
     assert site.pods["a"].ask(VIP, PORT)[0] == "a"
     assert site.pods["b"].ask(VIP, PORT) == ("a", POD_B)
+
+
+def test_services_of_ipv6_answer_beside_those_of_ipv4(site: Site, proxy: Proxy) -> None:
+    proxy.have(POD_A)
+    proxy6 = Proxy(site, IPV6)
+    proxy6.have(POD_A6, POD_B6)
+    assert {site.node.ask(VIP6, PORT)[0] for _ in range(40)} == {"a", "b"}
+    assert {site.pods["a"].ask(VIP6, PORT)[0] for _ in range(40)} == {"a", "b"}
+    proxy6.have(POD_A6)
+    assert site.pods["a"].ask(VIP6, PORT)[0] == "a"
+    assert site.pods["b"].ask(VIP6, PORT) == ("a", POD_B6)
+    assert site.client.ask("fd00:9::1", 30080) == ("a", "fd00:244::1")
+    proxy6.have(POD_A6, externalTrafficPolicy="Local")
+    assert site.client.ask("fd00:9::1", 30080) == ("a", "fd00:9::2")
+    affinity = {"sessionAffinity": "ClientIP", "sessionAffinityConfig": {"clientIP": {"timeoutSeconds": 60}}}
+    proxy6.have(POD_A6, POD_B6, **affinity)
+    assert len({site.client.ask("fd00:9::1", 30080)[0] for _ in range(20)}) == 1
+    for ranges, answered in ((["fd00:9::/64"], True), (["fd00:8::/64", "10.9.0.0/24"], False)):
+        balanced = {"type": "LoadBalancer", "loadBalancerSourceRanges": ranges}
+        proxy6.have(POD_A6, ingress=["fd00:ff::9"], **balanced)
+        if answered:
+            assert site.client.ask("fd00:ff::9", PORT)[0] == "a"
+    with pytest.raises(TimeoutError):
+        site.client.ask("fd00:ff::9", PORT)
+    proxy6.have()
+    for space, address, port in (
+        (site.node, VIP6, PORT),
+        (site.pods["a"], VIP6, PORT),
+        (site.client, "fd00:9::1", 30080),
+    ):
+        with pytest.raises(ConnectionRefusedError):
+            space.ask(address, port)
+    assert site.client.ask("10.9.0.1", 30080) == ("a", "10.244.1.1")
+    assert site.node.call(proxy6.rules.is_intact)
+    assert site.node.call(proxy.rules.is_intact)
+    proxy6.rules.close()
 
 
 def test_a_node_port_answers_outsiders_the_node_itself_and_loopback(site: Site, proxy: Proxy) -> None:
