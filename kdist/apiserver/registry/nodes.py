@@ -61,10 +61,14 @@ class NodeStrategy(Strategy):
         ]
 
     def check_update(self, new: Obj, old: Obj) -> list[Cause]:
-        """Pod CIDRs and the provider's id may be set once."""
+        """Pod CIDRs, one family after the other, and the provider's id may be set once.
+
+        Upstream refuses a second family later; here nodes get it when their cluster becomes dual-stack.
+        """
         spec, before = new.get("spec") or {}, old.get("spec") or {}
         found = _addresses(new.get("status") or {})
-        if before.get("podCIDRs") and spec.get("podCIDRs") != before["podCIDRs"]:
+        had, has = before.get("podCIDRs") or [], spec.get("podCIDRs") or []
+        if had and has != had and not (len(had) == 1 and len(has) == 2 and has[:1] == had):
             told = 'node updates may not change podCIDR except from "" to valid'
             found.append(causes.forbidden("spec.podCIDRs", told))
         if before.get("providerID") and spec.get("providerID") != before["providerID"]:

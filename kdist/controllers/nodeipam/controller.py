@@ -1,4 +1,8 @@
-"""Gives every node its part of the cluster's pod ranges, for good: a node's range never changes."""
+"""Gives every node its part of the cluster's pod ranges, for good: a node's range never changes.
+
+A node of a cluster that has become dual-stack gets a range of the second family besides the one it has. Upstream
+leaves such nodes as they are until their objects are deleted and made again.
+"""
 
 from __future__ import annotations
 
@@ -33,28 +37,37 @@ class NodeIpamController(Controller):
         for cidr in meta.get(new, "spec.podCIDRs", ()):
             for ranges in self._ranges:
                 ranges.occupy(cidr, meta.name(new))
-        if not meta.get(new, "spec.podCIDR"):
+        if self._missing(new):
             self.queue.add(meta.name(new))
+
+    def _missing(self, node: Obj) -> list[plan.Ranges]:
+        """Where the node has nothing of: everything, or the family that the cluster got later."""
+        held = meta.get(node, "spec.podCIDRs", ()) or [c for c in (meta.get(node, "spec.podCIDR"),) if c]
+        return plan.missing(self._ranges, held)
 
     async def reconcile(self, key: str) -> float | None:
         """Allocate once; what could not be written is free again."""
         node = self._nodes.get(key)
-        if node is None or meta.get(node, "spec.podCIDR"):
+        if node is None or not (missing := self._missing(node)):
             return None
         try:
-            cidrs = [ranges.allocate(key) for ranges in self._ranges]
+            added = [ranges.allocate(key) for ranges in missing]
         except plan.RangeExhausted as error:
-            self._release(key)
+            self._release(key, missing)
             self.events.event(node, "Warning", "CIDRNotAvailable", str(error))
             return 60.0
+        held = meta.get(node, "spec.podCIDRs", ())
+        cidrs = [*held, *added]
         body = {"spec": {"podCIDR": cidrs[0], "podCIDRs": cidrs}}
         try:
             await self.client.patch(NODES, key, body, type="strategic")
         except (NotFound, Invalid):
-            # Gone, or it got a range from elsewhere: the watch will tell.
-            self._release(key)
+            # Gone, or it got a range from elsewhere: the watch will tell. A server of an earlier release adds
+            # no second family: it is asked again.
+            self._release(key, missing)
+            return 60.0 if held else None
         return None
 
-    def _release(self, node: str) -> None:
-        for ranges in self._ranges:
+    def _release(self, node: str, of: list[plan.Ranges]) -> None:
+        for ranges in of:
             ranges.release(node)

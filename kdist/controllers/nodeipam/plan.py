@@ -55,6 +55,12 @@ class Ranges:
         return (int(network.network_address) - int(self.cluster.network_address)) // self._size
 
 
+def missing(ranges: Iterable[Ranges], held: Iterable[str]) -> list[Ranges]:
+    """The ranges of whose family a node that has ``held`` has nothing."""
+    families = {6 if ":" in cidr else 4 for cidr in held}
+    return [found for found in ranges if found.cluster.version not in families]
+
+
 def ranges(clusters: Iterable[str], mask_ipv4: int, mask_ipv6: int) -> list[Ranges]:
     """One set of parts per cluster CIDR. Raises ValueError."""
     return [Ranges(c, mask_ipv6 if ":" in c else mask_ipv4) for c in clusters]

@@ -311,3 +311,26 @@ def test_ports_that_clash_are_warned_of(scheme: Scheme) -> None:
         f"{where}[2]: duplicate port definition with {where}[0]",
         f"{where}[2]: overlapping port definition with {where}[1]",
     ]
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "refused"),
+    [
+        ([], ["10.244.1.0/24", "fd00:244::/64"], False),
+        (["10.244.1.0/24"], ["10.244.1.0/24", "fd00:244::/64"], False),
+        (["10.244.1.0/24"], ["10.244.2.0/24", "fd00:244::/64"], True),
+        (["10.244.1.0/24"], ["10.244.1.0/24", "10.244.2.0/24"], True),
+        (["10.244.1.0/24", "fd00:244::/64"], ["10.244.1.0/24", "fd00:245::/64"], True),
+        (["10.244.1.0/24", "fd00:244::/64"], ["10.244.1.0/24"], True),
+    ],
+)
+def test_a_node_may_get_a_second_family_and_keeps_what_it_has(
+    scheme: Scheme, before: list[str], after: list[str], refused: bool
+) -> None:
+    nodes = _strategy(scheme, "v1", "Node")
+
+    def node(cidrs: list[str]) -> Obj:
+        return {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "n"}, "spec": {"podCIDRs": cidrs}}
+
+    told = nodes.validate_update(node(after), node(before))
+    assert bool(told) == refused, _told(told)

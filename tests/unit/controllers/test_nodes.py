@@ -7,7 +7,7 @@ import pytest
 
 from kdist.api import meta
 from kdist.controllers.daemonset import plan as daemons
-from kdist.controllers.nodeipam.plan import RangeExhausted, Ranges
+from kdist.controllers.nodeipam.plan import RangeExhausted, Ranges, missing, ranges
 from kdist.controllers.nodelifecycle import plan
 from kdist.controllers.nodelifecycle.eviction import patience
 from tests.unit.controllers.builders import pod
@@ -149,3 +149,13 @@ def test_a_daemon_update_replaces_one_node_at_a_time_and_broken_ones_at_once() -
     broken = [daemon("a1", "a", ready=False), *fine[1:]]
     todo = daemons.roll(daemon_set(), nodes, daemons.by_node(broken), "v2", NOW)
     assert [meta.name(p) for p in todo.delete] == ["a1"]
+
+
+def test_a_node_gets_what_it_lacks_of_the_clusters_families() -> None:
+    both = ranges(["10.244.0.0/16", "fd00:244::/56"], 24, 64)
+    assert missing(both, []) == both
+    assert missing(both, ["10.244.3.0/24"]) == both[1:]
+    assert missing(both, ["10.244.3.0/24", "fd00:244:0:3::/64"]) == []
+    assert missing(both[:1], ["10.244.3.0/24"]) == []
+    assert both[1].allocate("a") == "fd00:244::/64"
+    assert both[1].allocate("b") == "fd00:244:0:1::/64"
