@@ -19,6 +19,9 @@ class LabSettings:
     control_planes: int = option(1, help="Control-plane hosts among them, each with etcd.")
     name: str = option(DEFAULT_NAME, help="Name of the lab; several labs coexist under different names.")
     subnet: str = option("10.77.0.0/24", help="IPv4 range of the lab; hosts begin at its 11th address.")
+    subnet6: str = option(
+        "", help="IPv6 range of the lab, such as fd77::/64: hosts have an address of each; none: IPv4 only."
+    )
     suite: tuple[str, ...] = option(
         ("bookworm",),
         help="Debian release of the hosts, bookworm or trixie, and of single ones: bookworm,w1=trixie.",

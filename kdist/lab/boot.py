@@ -57,10 +57,20 @@ def plan_boot(lab: Lab, host: Host, cgroups: list[Path]) -> BootPlan:
             f"link set eth0 address {host.mac} up",
             f"addr add {host.address}/{lab.prefix_length} dev eth0",
             f"route add default via {lab.gateway}",
+            *_ipv6(lab, host),
         ),
         cgroups=tuple(str(path) for path in cgroups),
         command=_command(lab, host),
         environment=_environment(host),
+    )
+
+
+def _ipv6(lab: Lab, host: Host) -> tuple[str, ...]:
+    if not host.address6:
+        return ()
+    return (
+        f"addr add {host.address6}/{lab.prefix_length6} dev eth0 nodad",
+        f"route add default via {lab.gateway6}",
     )
 
 

@@ -15,7 +15,12 @@ HEADER = "# Written by `kdist lab up`; gone with `kdist lab down`.\n"
 
 def render(lab: Lab) -> str:
     """hosts.yml: how to reach each host, and which are control plane, etcd members and workers."""
-    members: dict[str, dict[str, Any]] = {host.name: {"ansible_host": host.address} for host in lab.hosts}
+    members: dict[str, dict[str, Any]] = {
+        host.name: {"ansible_host": host.address}
+        # The node's addresses, where there are two.
+        | ({"kdist_node_ip": host.addresses} if host.address6 else {})
+        for host in lab.hosts
+    }
     control_plane: dict[str, Any] = {host.name: {} for host in lab.hosts if host.control_plane}
     workers: dict[str, Any] = {host.name: {} for host in lab.hosts if not host.control_plane}
     inventory = {

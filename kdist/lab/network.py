@@ -33,6 +33,7 @@ def create(lab: Lab) -> None:
         f"link add {BRIDGE} type bridge",
         f"link set {BRIDGE} alias {lab.path}",
         f"addr add {lab.gateway}/{lab.prefix_length} dev {BRIDGE}",
+        *([f"addr add {lab.gateway6}/{lab.prefix_length6} dev {BRIDGE} nodad"] if lab.subnet6 else []),
         f"link set {BRIDGE} up",
     )
     run("ip", "-n", lab.netns, "-batch", "-", input="\n".join(lines) + "\n")

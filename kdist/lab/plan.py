@@ -26,12 +26,18 @@ NAME = re.compile(r"[a-z][a-z0-9-]{0,11}")
 
 @dataclass(frozen=True)
 class Host:
-    """One host: ``address`` without prefix length, ``control_plane`` or worker, Debian release."""
+    """One host: ``address`` without prefix length, ``control_plane`` or worker, Debian release, IPv6 if it has any."""
 
     name: str
     address: str
     control_plane: bool
     suite: str = "bookworm"
+    address6: str = ""
+
+    @property
+    def addresses(self) -> str:
+        """All of them with a comma between."""
+        return ",".join(filter(None, (self.address, self.address6)))
 
     @property
     def mac(self) -> str:
@@ -50,6 +56,7 @@ class Lab:
     inventory: str
     hosts: tuple[Host, ...]
     in_memory: bool = False
+    subnet6: str = ""
 
     @property
     def path(self) -> Path:
@@ -70,6 +77,16 @@ class Lab:
     def prefix_length(self) -> int:
         """Of the subnet."""
         return ipaddress.IPv4Network(self.subnet).prefixlen
+
+    @property
+    def gateway6(self) -> str:
+        """The bridge's IPv6 address; empty without ``subnet6``."""
+        return str(ipaddress.IPv6Network(self.subnet6)[1]) if self.subnet6 else ""
+
+    @property
+    def prefix_length6(self) -> int:
+        """Of ``subnet6``."""
+        return ipaddress.IPv6Network(self.subnet6).prefixlen
 
     @property
     def disks(self) -> Path:
@@ -138,11 +155,19 @@ def plan_lab(settings: LabSettings, base_of: Callable[[str], Path]) -> Lab:
         raise LabError(
             f"--subnet {settings.subnet}: too small for {settings.hosts} hosts from .{FIRST_HOST} on"
         )
+    subnet6 = _subnet6(settings.subnet6)
     names = [f"cp{n + 1}" for n in range(settings.control_planes)]
     names += [f"w{n + 1}" for n in range(settings.hosts - settings.control_planes)]
     suites = _suites(settings.suite, names)
     hosts = tuple(
-        Host(name, str(subnet.network_address + FIRST_HOST + n), n < settings.control_planes, suites[name])
+        Host(
+            name,
+            str(subnet.network_address + FIRST_HOST + n),
+            n < settings.control_planes,
+            suites[name],
+            # The same digits at the end as in IPv4: fd77::11 belongs to 10.77.0.11.
+            str(subnet6.network_address + int(str(FIRST_HOST + n), 16)) if subnet6 else "",
+        )
         for n, name in enumerate(names)
     )
     inventory = settings.inventory or Path("inventory", settings.name, "hosts.yml")
@@ -154,7 +179,21 @@ def plan_lab(settings: LabSettings, base_of: Callable[[str], Path]) -> Lab:
         inventory=str(inventory.absolute()),
         hosts=hosts,
         in_memory=settings.in_memory,
+        subnet6=str(subnet6 or ""),
     )
+
+
+def _subnet6(text: str) -> ipaddress.IPv6Network | None:
+    """The IPv6 range; None for none. LabError when it is no range, or too small for any lab."""
+    if not text:
+        return None
+    try:
+        found = ipaddress.IPv6Network(text)
+    except ValueError as error:
+        raise LabError(f"--subnet6 {text}: {error}") from error
+    if found.prefixlen > 112:
+        raise LabError(f"--subnet6 {text}: too small, /112 is the least")
+    return found
 
 
 def _suites(given: tuple[str, ...], names: list[str]) -> dict[str, str]:
@@ -174,7 +213,8 @@ def _suites(given: tuple[str, ...], names: list[str]) -> dict[str, str]:
 def etc_hosts(lab: Lab) -> str:
     """/etc/hosts of every host: all hosts of the lab by name."""
     lines = ["127.0.0.1 localhost", "::1 localhost ip6-localhost ip6-loopback"]
-    return "\n".join([*lines, *(f"{host.address} {host.name}" for host in lab.hosts)]) + "\n"
+    named = [(a, host.name) for host in lab.hosts for a in (host.address, host.address6) if a]
+    return "\n".join([*lines, *(f"{address} {name}" for address, name in named)]) + "\n"
 
 
 def clash(subnet: str, taken: dict[str, list[str]]) -> str | None:

@@ -130,3 +130,24 @@ def test_the_inventory_has_the_groups_of_any_cluster() -> None:
         "k8s_cluster": ["kube_control_plane", "kube_node"],
     }
     assert "nsenter --net=/run/netns/kdist-lab " in written["vars"]["ansible_ssh_common_args"]
+
+
+def test_hosts_of_a_dual_stack_lab_have_an_address_of_each_family() -> None:
+    planned = lab(subnet="10.97.0.0/24", subnet6="fd97::/64")
+    w1 = planned.host("w1")
+    assert (w1.address, w1.address6) == ("10.97.0.12", "fd97::12")
+    batch = plan_boot(planned, w1, []).host_batch
+    assert batch[-2:] == ("addr add fd97::12/64 dev eth0 nodad", "route add default via fd97::1")
+    assert "fd97::12 w1" in etc_hosts(planned)
+    hosts = yaml.safe_load(inventory.render(planned))["all"]["hosts"]
+    assert hosts["w1"] == {"ansible_host": "10.97.0.12", "kdist_node_ip": "10.97.0.12,fd97::12"}
+    assert Lab.from_json(planned.to_json()) == planned
+
+
+def test_a_lab_without_an_ipv6_range_knows_nothing_of_it() -> None:
+    planned = lab()
+    assert not any(":" in line for line in plan_boot(planned, planned.hosts[0], []).host_batch[2:])
+    assert yaml.safe_load(inventory.render(planned))["all"]["hosts"]["w1"] == {"ansible_host": "10.77.0.12"}
+    for text in ("fd97::1/64", "fd97::/120", "10.1.0.0/16"):
+        with pytest.raises(LabError, match=f"--subnet6 {text}"):
+            lab(subnet6=text)
