@@ -34,6 +34,8 @@ INODES_FREE = 0.05
 SUPPORTED_RELEASES = frozenset(RELEASES)
 NODE_PORTS = {10250: "agent", 10256: "service proxy health", 10257: "controller manager", 10259: "scheduler"}
 CONTROL_PLANE_PORTS = {2379: "etcd clients", 2380: "etcd peers"}
+# Networks to which a running cluster may add one of the other family.
+GROWING = ("pod_cidr", "service_cidr")
 NEEDED_CONTROLLERS = ("cpu", "memory", "pids", "cpuset")
 
 
@@ -102,10 +104,16 @@ def _host_problems(spec: ClusterSpec, host: HostSpec, facts: Mapping[str, Any]) 
     ):
         yield Problem(host.name, "", reason)
     for key, there in facts["founded_on"].items():
-        if str(wanted := getattr(spec.settings, key)) != there:
+        wanted = str(getattr(spec.settings, key))
+        if wanted != there and not _adds_family(key, wanted, there):
             reason = f"is {wanted}, and the cluster was made with {there}, which its objects use"
             reason += f": set it to {there} again"
             yield Problem(host.name, f"{PREFIX}{key}", reason)
+
+
+def _adds_family(key: str, wanted: str, there: str) -> bool:
+    """Whether a cluster gets its second network (dual stack), which is all that may change of its networks."""
+    return key in GROWING and "," not in there and wanted.startswith(f"{there},")
 
 
 def _system(facts: Mapping[str, Any]) -> Iterator[str]:
@@ -158,9 +166,10 @@ def _others(facts: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _addresses(host: HostSpec, facts: Mapping[str, Any]) -> Iterator[str]:
-    if host.address not in facts["addresses"]:
-        has = ", ".join(facts["addresses"]) or "none"
-        yield f"has no interface with address {host.address} (it has {has}); set kdist_node_ip"
+    for address in host.addresses:
+        if address not in facts["addresses"]:
+            has = ", ".join(facts["addresses"]) or "none"
+            yield f"has no interface with address {address} (it has {has}); set kdist_node_ip"
 
 
 def _even(spec: ClusterSpec) -> Iterator[Problem]:

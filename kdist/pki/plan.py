@@ -60,6 +60,7 @@ class Cluster:
 
     name: str
     service_cidr: str
+    """The network of Services; in dual stack one of each family with a comma between."""
     dns_domain: str
     api_servers: tuple[str, ...]
     """Addresses of every API server, without scheme or port."""
@@ -93,6 +94,8 @@ class Host:
     name: str
     address: str
     control_plane: bool
+    address6: str = ""
+    """In dual stack, the host's other address."""
 
 
 CLUSTER_CA = AuthoritySpec("ca", "kubernetes", PKI_DIR / "ca")
@@ -117,9 +120,11 @@ SERVICE_ACCOUNT_PUBLIC_KEY = PKI_DIR / "sa.pub"
 def api_server_hosts(cluster: Cluster, host: Host) -> tuple[str, ...]:
     """Every name and address under which clients may reach the API server of ``host``.
 
-    The first address of the service range is the ``kubernetes`` Service, as upstream allocates it.
+    The first address of the service range is the ``kubernetes`` Service, as upstream allocates it. That of a second
+    range is named too, for those who make that Service dual-stack.
     """
-    first = next(ipaddress.ip_network(cluster.service_cidr).hosts())
+    ranges = [ipaddress.ip_network(cidr) for cidr in cluster.service_cidr.split(",")]
+    first, *others = (str(network.network_address + 1) for network in ranges)
     names = [
         "kubernetes",
         "kubernetes.default",
@@ -128,8 +133,10 @@ def api_server_hosts(cluster: Cluster, host: Host) -> tuple[str, ...]:
         "localhost",
         host.name,
         host.address,
-        str(first),
+        first,
         "127.0.0.1",
+        *([host.address6] if host.address6 else []),
+        *others,
         *([cluster.api_vip] if cluster.api_vip else []),
         *cluster.extra_sans,
     ]

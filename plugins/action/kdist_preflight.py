@@ -37,4 +37,5 @@ class ActionModule(ActionBase):
 
 
 def _address(name: str, variables: Any) -> str:
-    return str(variables.get("kdist_node_ip") or variables.get("ansible_host") or name)
+    address = str(variables.get("kdist_node_ip") or variables.get("ansible_host") or name)
+    return address.partition(",")[0].strip()  # the IPv6 address of dual stack comes second

@@ -173,6 +173,8 @@ def _facts(cluster: spec.ClusterSpec) -> dict[str, Any]:
     hosts = {
         host.name: {
             "address": host.address,
+            "address6": host.address6,
+            "node_ip": ",".join(host.addresses),
             "control_plane": host.control_plane,
             "node_labels": dict(host.settings.node_labels or {}),
             "node_taints": list(host.settings.node_taints),

@@ -28,7 +28,7 @@ options:
     type: dict
     required: true
   hosts:
-    description: "Hosts by name: address, control_plane."
+    description: "Hosts by name: address, control_plane, and address6 (the second address of dual stack)."
     type: dict
     required: true
   name:
@@ -316,7 +316,7 @@ def main() -> None:
         given[key] = tuple(given.get(key) or ())
     cluster = plan.Cluster(**given)
     hosts = {
-        name: plan.Host(name, found["address"], found["control_plane"])
+        name: plan.Host(name, found["address"], found["control_plane"], found.get("address6") or "")
         for name, found in module.params["hosts"].items()
     }
     try:

@@ -62,6 +62,7 @@ API_SERVER = f"{MANIFESTS}/kube-apiserver.yaml"
 FOUNDED_ON = {
     "pod_cidr": (f"{MANIFESTS}/kube-controller-manager.yaml", "cluster-cidr"),
     "node_cidr_mask_size": (f"{MANIFESTS}/kube-controller-manager.yaml", "node-cidr-mask-size"),
+    "node_cidr_mask_size_ipv6": (f"{MANIFESTS}/kube-controller-manager.yaml", "node-cidr-mask-size-ipv6"),
     "service_cidr": (API_SERVER, "service-cluster-ip-range"),
     "dns_domain": ("/etc/systemd/system/kdist-agent.service", "cluster-domain"),
 }

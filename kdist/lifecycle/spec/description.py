@@ -22,12 +22,18 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class HostSpec:
-    """One host of the inventory. ``name`` is inventory name and node name."""
+    """One host of the inventory. ``name`` is inventory name and node name; ``address6`` is empty without IPv6."""
 
     name: str
     address: str
     control_plane: bool
     settings: HostSettings
+    address6: str = ""
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """All addresses of the node, the primary one first."""
+        return tuple(filter(None, (self.address, self.address6)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,4 +51,10 @@ class ClusterSpec:
     @property
     def dns_address(self) -> str:
         """Address of the DNS Service."""
-        return self.settings.dns_address or str(ipaddress.ip_network(self.settings.service_cidr)[10])
+        first = self.settings.service_cidr.partition(",")[0]
+        return self.settings.dns_address or str(ipaddress.ip_network(first)[10])
+
+    @property
+    def is_dual(self) -> bool:
+        """Whether pods and Services have addresses of both families."""
+        return "," in self.settings.pod_cidr

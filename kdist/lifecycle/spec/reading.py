@@ -52,9 +52,9 @@ def _host(
         problems.append(
             Problem(name, "", "the inventory name must be a valid node name (lower-case DNS name)")
         )
-    address = settings.node_ip or variables.get("ansible_host") or name
+    address, _, address6 = (settings.node_ip or str(variables.get("ansible_host") or name)).partition(",")
     try:
-        return HostSpec(name, str(ipaddress.ip_address(address)), control_plane, settings)
+        return HostSpec(name, str(ipaddress.ip_address(address)), control_plane, settings, address6)
     except ValueError:
         reason = f"no IP address known: ansible_host is {address!r}; set kdist_node_ip"
         problems.append(Problem(name, PREFIX + "node_ip", reason))

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import difflib
 import ipaddress
+import itertools
 from collections.abc import Mapping
 
 from kdist.api import features
 from kdist.lifecycle.spec.description import HostSpec, Problem
-from kdist.lifecycle.spec.settings import ClusterSettings
+from kdist.lifecycle.spec.settings import PREFIX, ClusterSettings
 
-Network = ipaddress.IPv4Network
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+# A node's share of an IPv6 network has an index of this many bits, as upstream's controller has it.
+_MOST_SHARE_BITS = 16
+_LEAST_SERVICES = 16
 
 
 def across(settings: ClusterSettings, hosts: list[HostSpec]) -> list[Problem]:
@@ -23,21 +27,13 @@ def across(settings: ClusterSettings, hosts: list[HostSpec]) -> list[Problem]:
             near = difflib.get_close_matches(gate, features.GATES, n=1)
             hint = f"; did you mean {near[0]}?" if near and near[0] != gate else ""
             problems.append(Problem("all", "kdist_feature_gates", f"{error}{hint}"))
-    pods, services = Network(settings.pod_cidr), Network(settings.service_cidr)
-    if pods.overlaps(services):
-        reason = f"{pods} overlaps kdist_service_cidr {services}"
-        problems.append(Problem("all", "kdist_pod_cidr", reason))
-    if settings.node_cidr_mask_size < pods.prefixlen:
-        reason = f"/{settings.node_cidr_mask_size} is larger than kdist_pod_cidr {pods}"
-        problems.append(Problem("all", "kdist_node_cidr_mask_size", reason))
-    elif len(hosts) > 2 ** (settings.node_cidr_mask_size - pods.prefixlen):
-        reason = f"{pods} has no room for {len(hosts)} nodes of /{settings.node_cidr_mask_size}"
-        problems.append(Problem("all", "kdist_pod_cidr", reason))
-    if settings.dns_address and ipaddress.ip_address(settings.dns_address) not in services:
-        reason = f"{settings.dns_address} is outside kdist_service_cidr {services}"
-        problems.append(Problem("all", "kdist_dns_address", reason))
-    if services.num_addresses < 16:
-        problems.append(Problem("all", "kdist_service_cidr", f"{services} is too small, /28 is the least"))
+    pods, services = _networks(settings.pod_cidr), _networks(settings.service_cidr)
+    problems += _network_problems(settings, pods, services, hosts)
+    if len(pods) == len(services) == 2:
+        problems += _dual_problems(settings, pods[1], hosts)
+    elif len(pods) != len(services):
+        reason = "kdist_pod_cidr and kdist_service_cidr go together: give both an IPv6 network (dual stack) or neither"
+        problems.append(Problem("all", "kdist_service_cidr" if len(pods) == 2 else "kdist_pod_cidr", reason))
     if settings.certificate_lifetime > settings.authority_lifetime:
         reason = "is longer than kdist_authority_lifetime: no certificate outlives its authority"
         problems.append(Problem("all", "kdist_certificate_lifetime", reason))
@@ -46,6 +42,59 @@ def across(settings: ClusterSettings, hosts: list[HostSpec]) -> list[Problem]:
         problems.append(Problem("all", "kdist_join_token", reason))
     problems += _vip_problems(settings, hosts)
     problems += _address_problems(hosts, {"kdist_pod_cidr": pods, "kdist_service_cidr": services})
+    return problems
+
+
+def _networks(text: str) -> list[Network]:
+    return [ipaddress.ip_network(part) for part in text.split(",")]
+
+
+def _network_problems(
+    settings: ClusterSettings, pods: list[Network], services: list[Network], hosts: list[HostSpec]
+) -> list[Problem]:
+    problems = []
+    for pod_network, service_network in itertools.product(pods, services):
+        if pod_network.overlaps(service_network):
+            reason = f"{pod_network} overlaps kdist_service_cidr {service_network}"
+            problems.append(Problem("all", "kdist_pod_cidr", reason))
+    masks = (settings.node_cidr_mask_size, settings.node_cidr_mask_size_ipv6)
+    for network, mask, key in zip(
+        pods, masks, ("node_cidr_mask_size", "node_cidr_mask_size_ipv6"), strict=False
+    ):
+        if mask < network.prefixlen:
+            problems.append(
+                Problem("all", f"{PREFIX}{key}", f"/{mask} is larger than kdist_pod_cidr {network}")
+            )
+        elif len(hosts) > 2 ** (mask - network.prefixlen):
+            reason = f"{network} has no room for {len(hosts)} nodes of /{mask}"
+            problems.append(Problem("all", "kdist_pod_cidr", reason))
+    if settings.dns_address and ipaddress.ip_address(settings.dns_address) not in services[0]:
+        reason = f"{settings.dns_address} is outside kdist_service_cidr {services[0]}"
+        problems.append(Problem("all", "kdist_dns_address", reason))
+    for network in services:
+        if network.num_addresses < _LEAST_SERVICES:
+            least = network.max_prefixlen - 4
+            problems.append(
+                Problem("all", "kdist_service_cidr", f"{network} is too small, /{least} is the least")
+            )
+    return problems
+
+
+def _dual_problems(settings: ClusterSettings, pods: Network, hosts: list[HostSpec]) -> list[Problem]:
+    """What an IPv6 network of pods needs besides."""
+    problems = []
+    if settings.node_cidr_mask_size_ipv6 - pods.prefixlen > _MOST_SHARE_BITS:
+        least = settings.node_cidr_mask_size_ipv6 - _MOST_SHARE_BITS
+        reason = (
+            f"{pods} is too large for nodes of /{settings.node_cidr_mask_size_ipv6}, /{least} is the most"
+        )
+        problems.append(Problem("all", "kdist_pod_cidr", reason))
+    for host in hosts:
+        if not host.address6:
+            reason = (
+                f"dual stack needs an IPv6 address of the host too: kdist_node_ip: {host.address},ADDRESS"
+            )
+            problems.append(Problem(host.name, "kdist_node_ip", reason))
     return problems
 
 
@@ -59,22 +108,21 @@ def _vip_problems(settings: ClusterSettings, hosts: list[HostSpec]) -> list[Prob
         if ipaddress.ip_address(host.address) == vip
     ]
     for name in ("pod_cidr", "service_cidr"):
-        if vip in ipaddress.ip_network(getattr(settings, name)):
-            problems.append(Problem("all", key, f"{vip} lies within kdist_{name} {getattr(settings, name)}"))
+        for network in _networks(getattr(settings, name)):
+            if vip in network:
+                problems.append(Problem("all", key, f"{vip} lies within kdist_{name} {network}"))
     return problems
 
 
-def _address_problems(hosts: list[HostSpec], networks: Mapping[str, Network]) -> list[Problem]:
+def _address_problems(hosts: list[HostSpec], networks: Mapping[str, list[Network]]) -> list[Problem]:
     problems = []
     seen: dict[str, str] = {}
-    for host in hosts:
-        if host.address in seen:
-            reason = f"{host.address} is also the address of {seen[host.address]}"
+    for host, address in ((one, address) for one in hosts for address in one.addresses):
+        if address in seen:
+            reason = f"{address} is also the address of {seen[address]}"
             problems.append(Problem(host.name, "kdist_node_ip", reason))
-        seen.setdefault(host.address, host.name)
-        for key, network in networks.items():
-            if ipaddress.ip_address(host.address) in network:
-                problems.append(
-                    Problem(host.name, key, f"{network} contains the host's address {host.address}")
-                )
+        seen.setdefault(address, host.name)
+        for key, network in ((name, network) for name, found in networks.items() for network in found):
+            if ipaddress.ip_address(address) in network:
+                problems.append(Problem(host.name, key, f"{network} contains the host's address {address}"))
     return problems

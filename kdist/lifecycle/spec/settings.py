@@ -54,9 +54,20 @@ class ClusterSettings:
     extra_sans: tuple[str, ...] = _setting(
         values.texts, (), "Further names and addresses in the API servers' certificate."
     )
-    pod_cidr: str = _setting(values.network, "10.244.0.0/16", "Network that pods get addresses from.")
+    pod_cidr: str = _setting(
+        values.networks,
+        "10.244.0.0/16",
+        "Network that pods get addresses from; with an IPv6 one after a comma, pods get an address of each.",
+    )
     node_cidr_mask_size: int = _setting(values.whole(16, 28), 24, "Prefix length of each node's share of it.")
-    service_cidr: str = _setting(values.network, "10.96.0.0/16", "Network of Service addresses.")
+    node_cidr_mask_size_ipv6: int = _setting(
+        values.whole(48, 124), 64, "Prefix length of each node's share of the IPv6 network of kdist_pod_cidr."
+    )
+    service_cidr: str = _setting(
+        values.networks,
+        "10.96.0.0/16",
+        "Network of Service addresses; with an IPv6 one after a comma, Services may have an address of each.",
+    )
     service_node_port_range: str = _setting(values.port_range, "30000-32767", "Ports for NodePort Services.")
     dns_domain: str = _setting(values.domain, "cluster.local", "DNS domain of the cluster.")
     dns_address: str | None = _setting(
@@ -151,7 +162,11 @@ class ClusterSettings:
 class HostSettings:
     """Keys of ``host_vars``, one value a host."""
 
-    node_ip: str | None = _setting(values.address, None, "Address of the node; none: ansible_host.")
+    node_ip: str | None = _setting(
+        values.addresses,
+        None,
+        "Address of the node; none: ansible_host. In dual stack the IPv4 and, after a comma, the IPv6 address.",
+    )
     node_labels: Mapping[str, str] | None = _setting(
         values.labels, None, "Labels the node registers with; none: just the usual ones."
     )

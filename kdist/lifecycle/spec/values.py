@@ -49,15 +49,35 @@ def truth(value: Any) -> bool:
     return value
 
 
-def network(value: Any) -> str:
-    """An IPv4 network."""
+def networks(value: Any) -> str:
+    """An IPv4 network, or one of IPv4 and one of IPv6 with a comma between, as the components' flags take them."""
     try:
-        found = ipaddress.ip_network(text(value))
+        found = [ipaddress.ip_network(part.strip()) for part in text(value).split(",")]
+    except Invalid:
+        raise
     except ValueError as error:
         raise Invalid(f"must be a network such as 10.244.0.0/16: {error}") from None
-    if found.version != 4:
-        raise Invalid("must be an IPv4 network; dual stack is not supported yet")
-    return str(found)
+    return _families([n.version for n in found], [str(n) for n in found], "network")
+
+
+def addresses(value: Any) -> str:
+    """An IP address, or one of IPv4 and one of IPv6 with a comma between."""
+    try:
+        found = [ipaddress.ip_address(part.strip()) for part in text(value).split(",")]
+    except Invalid:
+        raise
+    except ValueError:
+        raise Invalid(f"must be an IP address, not {value!r}") from None
+    if len(found) == 1:
+        return str(found[0])
+    return _families([a.version for a in found], [str(a) for a in found], "address")
+
+
+def _families(versions: list[int], texts: list[str], what: str) -> str:
+    if versions not in ([4], [4, 6]):
+        two = f"an IPv4 and an IPv6 {what} in this order, with a comma between (dual stack)"
+        raise Invalid(f"must be an IPv4 {what}, or {two}, not {', '.join(texts)}")
+    return ",".join(texts)
 
 
 def address(value: Any) -> str:

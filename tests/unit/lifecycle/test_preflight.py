@@ -67,6 +67,33 @@ def test_networks_of_a_running_cluster_cannot_change() -> None:
     ]
 
 
+def test_a_running_cluster_may_become_dual_stack_and_nothing_else() -> None:
+    two = {
+        "kdist_pod_cidr": "10.244.0.0/16,fd00:244::/56",
+        "kdist_service_cidr": "10.96.0.0/16,fd00:96::/112",
+    }
+    hostvars = {"cp1": {"ansible_host": "10.0.0.1", "kdist_node_ip": "10.0.0.1,fd00::1", **two}}
+    wanted, found = spec.read(hostvars, {"kube_control_plane": ["cp1"]})
+    assert wanted
+    assert not found
+
+    def judged(addresses: list[str], **founded: str) -> list[str]:
+        observed = {"cp1": {**GOOD, "addresses": addresses, "founded_on": founded}}
+        return [str(p) for p in preflight.judge(wanted, observed).problems]
+
+    both = ["10.0.0.1", "fd00::1"]
+    assert judged(both, pod_cidr="10.244.0.0/16", service_cidr="10.96.0.0/16") == []
+    assert judged(both, pod_cidr="10.244.0.0/16,fd00:244::/56", node_cidr_mask_size_ipv6="64") == []
+    (problem,) = judged(both, pod_cidr="10.244.0.0/16,fd00:9::/56")
+    assert problem.endswith("set it to 10.244.0.0/16,fd00:9::/56 again")
+    (problem,) = judged(["10.0.0.1"])
+    assert problem == "cp1: has no interface with address fd00::1 (it has 10.0.0.1); set kdist_node_ip"
+    assert judge(cp1={"founded_on": {"pod_cidr": "10.244.0.0/16,fd00:244::/56"}}) == [
+        "cp1: kdist_pod_cidr: is 10.244.0.0/16, and the cluster was made with 10.244.0.0/16,fd00:244::/56, which its "
+        "objects use: set it to 10.244.0.0/16,fd00:244::/56 again"
+    ]
+
+
 def test_unreachable_small_and_occupied_hosts_are_reported_together() -> None:
     taken = [{"port": 6443, "process": "nginx: master", "ours": False}]
     small = {**GOOD, "addresses": ["10.0.0.1"], "memory_total": 512 * MIB, "listeners": taken}

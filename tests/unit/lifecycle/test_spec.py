@@ -191,3 +191,71 @@ def test_authorities_are_known_ones_with_two_files() -> None:
     assert problems({"kdist_authorities": {"ca": {"certificate": "a.crt"}}}) == [
         "all: kdist_authorities: ca must have certificate and key, the paths of two files"
     ]
+
+
+PODS2, SERVICES2 = "10.244.0.0/16,fd00:244::/56", "10.96.0.0/16,fd00:96::/112"
+DUAL = {"kdist_pod_cidr": PODS2, "kdist_service_cidr": SERVICES2}
+BOTH = {
+    "cp1": {"kdist_node_ip": "10.0.0.1,fd00::1"},
+    "w1": {"kdist_node_ip": "10.0.0.2, fd00:0::2"},
+}
+
+
+def test_two_networks_make_a_dual_stack_cluster() -> None:
+    cluster, found = spec.read(*inventory(DUAL, **BOTH))
+    assert found == []
+    assert cluster
+    assert cluster.is_dual
+    assert cluster.dns_address == "10.96.0.10"
+    assert [host.addresses for host in cluster.hosts] == [("10.0.0.1", "fd00::1"), ("10.0.0.2", "fd00::2")]
+
+
+@pytest.mark.parametrize(
+    ("shared", "reason"),
+    [
+        (
+            {"kdist_service_cidr": "10.96.0.0/16"},
+            "all: kdist_service_cidr: kdist_pod_cidr and kdist_service_cidr go together",
+        ),
+        (
+            {"kdist_pod_cidr": "fd00:244::/56,10.244.0.0/16"},
+            "all: kdist_pod_cidr: must be an IPv4 network, or an IPv4 and an IPv6 network in this order",
+        ),
+        (
+            {"kdist_pod_cidr": "10.244.0.0/16,10.245.0.0/16"},
+            "all: kdist_pod_cidr: must be an IPv4 network, or an IPv4 and an IPv6 network in this order",
+        ),
+        (
+            {"kdist_pod_cidr": "10.244.0.0/16,fd00:96::/56"},
+            "all: kdist_pod_cidr: fd00:96::/56 overlaps kdist_service_cidr fd00:96::/112",
+        ),
+        (
+            {"kdist_pod_cidr": "10.244.0.0/16,fd00:244::/72"},
+            "all: kdist_node_cidr_mask_size_ipv6: /64 is larger than kdist_pod_cidr fd00:244::/72",
+        ),
+        (
+            {"kdist_pod_cidr": "10.244.0.0/16,fd00:244::/40"},
+            "all: kdist_pod_cidr: fd00:244::/40 is too large for nodes of /64, /48 is the most",
+        ),
+        (
+            {"kdist_service_cidr": "10.96.0.0/16,fd00:96::/126"},
+            "all: kdist_service_cidr: fd00:96::/126 is too small, /124 is the least",
+        ),
+        (
+            {"kdist_service_cidr": "10.96.0.0/16,fd00::/112"},
+            "cp1: kdist_service_cidr: fd00::/112 contains the host's address fd00::1",
+        ),
+    ],
+)
+def test_networks_that_do_not_make_dual_stack_are_refused(shared: dict[str, str], reason: str) -> None:
+    told = problems({**DUAL, **shared}, **BOTH)
+    assert any(line.startswith(reason) for line in told), told
+
+
+def test_dual_stack_needs_both_addresses_of_every_host() -> None:
+    assert problems(DUAL, cp1=BOTH["cp1"]) == [
+        "w1: kdist_node_ip: dual stack needs an IPv6 address of the host too: kdist_node_ip: 10.0.0.2,ADDRESS"
+    ]
+    assert problems(DUAL, cp1=BOTH["cp1"], w1={"kdist_node_ip": "10.0.0.2,fd00::1"}) == [
+        "w1: kdist_node_ip: fd00::1 is also the address of cp1"
+    ]

@@ -23,6 +23,14 @@ def test_api_server_answers_to_every_name_clients_use() -> None:
     assert {"kubernetes.default.svc.cluster.local", "10.96.0.1", "10.0.0.1", "127.0.0.1", "cp1"} <= set(hosts)
 
 
+def test_of_a_dual_stack_cluster_the_second_addresses_are_named_too() -> None:
+    cluster = dataclasses.replace(CLUSTER, service_cidr="10.96.0.0/16,fd00:96::/112")
+    host = dataclasses.replace(CONTROL_PLANE, address6="fd00::1")
+    hosts = leaf("apiserver", host, cluster).hosts
+    assert {"10.96.0.1", "fd00:96::1", "10.0.0.1", "fd00::1"} <= set(hosts)
+    assert plan.servers(cluster, host) == plan.servers(CLUSTER, CONTROL_PLANE)
+
+
 def test_a_worker_asks_the_cluster_for_its_certificates_and_trusts_one_authority() -> None:
     assert plan.leaves(CLUSTER, WORKER) == ()
     assert [a.name for a in plan.trusted_authorities(WORKER)] == ["ca"]
