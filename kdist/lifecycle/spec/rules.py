@@ -32,8 +32,10 @@ def across(settings: ClusterSettings, hosts: list[HostSpec]) -> list[Problem]:
     if len(pods) == len(services) == 2:
         problems += _dual_problems(settings, pods[1], hosts)
     elif len(pods) != len(services):
-        reason = "kdist_pod_cidr and kdist_service_cidr go together: give both an IPv6 network (dual stack) or neither"
-        problems.append(Problem("all", "kdist_service_cidr" if len(pods) == 2 else "kdist_pod_cidr", reason))
+        keys = ("kdist_service_cidr", "kdist_pod_cidr")
+        lacking, other = keys if len(pods) == 2 else keys[::-1]
+        reason = f"has no IPv6 network and {other} has one: give one to both (dual stack) or to neither"
+        problems.append(Problem("all", lacking, reason))
     if settings.certificate_lifetime > settings.authority_lifetime:
         reason = "is longer than kdist_authority_lifetime: no certificate outlives its authority"
         problems.append(Problem("all", "kdist_certificate_lifetime", reason))

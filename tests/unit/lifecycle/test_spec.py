@@ -215,7 +215,7 @@ def test_two_networks_make_a_dual_stack_cluster() -> None:
     [
         (
             {"kdist_service_cidr": "10.96.0.0/16"},
-            "all: kdist_service_cidr: kdist_pod_cidr and kdist_service_cidr go together",
+            "all: kdist_service_cidr: has no IPv6 network and kdist_pod_cidr has one: give one to both",
         ),
         (
             {"kdist_pod_cidr": "fd00:244::/56,10.244.0.0/16"},
