@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -163,20 +164,20 @@ def _services_answer(cluster: Cluster, pods: list[dict[str, Any]], names: set[st
         True,
     ]
     assert (only6["ipFamilies"], only6["ipFamilyPolicy"]) == (["IPv6"], "SingleStack")
-    slices = cluster.get("endpointslices", "-l", "kubernetes.io/service-name=both")["items"]
-    assert {found["addressType"]: len(found["endpoints"]) for found in slices} == {"IPv4": 2, "IPv6": 2}
 
-    def answers(where: str) -> bool:
-        return any(name in asks(cluster, pods[0], where) for name in names)
+    def endpoints() -> dict[str, int]:
+        found = cluster.get("endpointslices", "-l", "kubernetes.io/service-name=both")["items"]
+        return {piece["addressType"]: len(piece["endpoints"]) for piece in found}
 
+    eventually(lambda: endpoints() == {"IPv4": 2, "IPv6": 2}, 20, "a slice of each family")
     for address in (*both["clusterIPs"], *only6["clusterIPs"]):
-        eventually(lambda a=address: answers(url(a, 80)), 20, f"{address} answers")
-        found = {asks(cluster, pods[0], url(address, 80)) for _ in range(20)}
-        assert len(found) == len(names)
+        where = url(address, 80)
+        eventually(partial(asks, cluster, pods[0], where), 20, f"{address} answers")
+        assert len({asks(cluster, pods[0], where) for _ in range(20)}) == len(names)
     for host, address6 in HOSTS.items():
         address4 = f"10.97.0.{address6.rpartition(':')[2]}"
         for where in (url(address4, 30081), url(address6, 30081), url(address6, 30082)):
-            body = eventually(lambda w=where: cluster.http(w), 20, f"{where} on {host}")
+            body = eventually(partial(cluster.http, where), 20, f"{where} on {host}")
             assert any(name in body for name in names)
 
 
@@ -221,9 +222,10 @@ def test_ipv6_goes_through_the_tunnel_like_ipv4(site: Cluster) -> None:
         change(site, kdist_pod_encapsulation=way)
         site.playbook("site.yml", "--tags", "preflight,addons", timeout=900)
         device = "kdist-vxlan" if way == "always" else "eth0"
-        network = next(ip for pod in pods if pod["spec"]["nodeName"] == "w2" for ip in ips(pod) if ":" in ip)
-        eventually(lambda n=network, d=device: f"dev {d}" in site.ssh("w1", f"ip -6 route get {n}"), 60, way)
-        eventually(lambda: _pods_reach_each_other(site, pods) is None, 60, f"pods with encapsulation {way}")
+        shown = f"ip -6 route show proto 112 | grep 'dev {device} '"
+        for host in HOSTS:
+            eventually(partial(site.ssh, host, shown), 60, f"{way} on {host}")
+        _pods_reach_each_other(site, pods)
 
 
 def test_pods_reach_hosts_outside_with_their_hosts_address(site: Cluster) -> None:
