@@ -6,7 +6,8 @@ import base64
 import json
 import os
 import subprocess
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,10 @@ TIMEOUT = 10  # seconds a command may take
 ALIVE_TIMEOUT = 4  # what a member answers by itself, or not at all
 # Seconds for what reads or writes a whole database of the largest size that etcd recommends, 8 GiB, on a slow disk.
 LONG_TIMEOUT = 900
+# etcd changes its members only when they have been connected for 5 s: not right after one of them was started or got
+# its vote. The rest is for a busy machine.
+SETTLE_SECONDS = 30
+UNSETTLED = "unhealthy cluster"
 PAGE = 500  # keys of one request when all of them are read with their values
 
 
@@ -54,7 +59,7 @@ class Etcdctl:
 
     def add_learner(self, name: str, peer_url: str) -> None:
         """Let a host in that has no vote yet. Raises EtcdctlError, for a second learner at a time too."""
-        self.run("member", "add", name, f"--peer-urls={peer_url}", "--learner")
+        settled(lambda: self.run("member", "add", name, f"--peer-urls={peer_url}", "--learner"))
 
     def promote(self, member: Member) -> None:
         """Give a learner its vote. Raises EtcdctlError while it has not caught up."""
@@ -62,7 +67,7 @@ class Etcdctl:
 
     def remove(self, member: Member) -> None:
         """End a membership."""
-        self.run("member", "remove", f"{member.id:x}")
+        settled(lambda: self.run("member", "remove", f"{member.id:x}"))
 
     def status(self, endpoint: str) -> Endpoint:
         """What one member tells about itself, with or without a quorum. Raises EtcdctlError."""
@@ -129,6 +134,23 @@ class Etcdctl:
         """Every key below a prefix."""
         found = self.run("get", prefix, "--prefix", "--keys-only", timeout=LONG_TIMEOUT) or {}
         return [_text(kv["key"]) for kv in found.get("kvs", [])]
+
+
+def settled(
+    change: Callable[[], object],
+    clock: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], None] = time.sleep,
+) -> None:
+    """Change the members as soon as etcd takes them for connected. Raises EtcdctlError."""
+    deadline = clock() + SETTLE_SECONDS
+    while True:
+        try:
+            change()
+            return
+        except EtcdctlError as error:
+            if UNSETTLED not in str(error) or clock() > deadline:
+                raise
+        sleep(0.5)
 
 
 # The numbers of the wire format.
