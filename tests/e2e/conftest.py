@@ -198,4 +198,5 @@ def members(cluster: Cluster, host: str) -> dict[str, bool]:
     pki = "--cacert=ca.crt --cert=healthcheck-client.crt --key=healthcheck-client.key"
     command = f"cd /etc/kubernetes/pki/etcd && ETCDCTL_API=3 etcdctl {pki} --write-out=json member list"
     listed = json.loads(cluster.ssh(host, command))["members"]
-    return {member["name"]: not member.get("isLearner", False) for member in listed}
+    # One that has never been started has no name.
+    return {member.get("name", ""): not member.get("isLearner", False) for member in listed}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import time
@@ -17,6 +18,7 @@ THREE = {"cp1", "cp2", "cp3", "w1"}
 FIVE = {*THREE, "cp4", "cp5"}
 # What one more member may take from the start of its etcd to its vote.
 PROMOTION_SECONDS = 15
+PKI = "--cacert=ca.crt --cert=healthcheck-client.crt --key=healthcheck-client.key"
 
 
 def use(cluster: Cluster, hosts: set[str]) -> None:
@@ -26,8 +28,21 @@ def use(cluster: Cluster, hosts: set[str]) -> None:
 
 @pytest.fixture(scope="module")
 def three() -> Iterator[Cluster]:
-    """Three control planes and a worker; two more hosts are there."""
-    inventory = ROOT / "inventory" / f"lab-{NAME}"
+    """Three control planes and a worker; two more hosts are there.
+
+    KEEP_LAB=1 leaves them, REUSE_LAB=1 takes those that were left.
+    """
+    cluster = Cluster(ROOT / "inventory" / f"lab-{NAME}", NAME)
+    if not os.environ.get("REUSE_LAB"):
+        made(cluster)
+    yield cluster
+    if not os.environ.get("KEEP_LAB"):
+        run(["kdist", "lab", "down", "--name", NAME])
+        shutil.rmtree(cluster.inventory, ignore_errors=True)
+
+
+def made(cluster: Cluster) -> None:
+    inventory = cluster.inventory
     run(["kdist", "bundle", "build"], timeout=900)
     run(["kdist", "lab", "down", "--name", NAME])
     size = ["--hosts", "6", "--control-planes", "5", "--subnet", f"{NET}.0/24"]
@@ -37,20 +52,16 @@ def three() -> Iterator[Cluster]:
     )
     whole = yaml.safe_load((inventory / "hosts.yml").read_text())
     (inventory / "every-host.txt").write_text(yaml.safe_dump(whole))
-    cluster = Cluster(inventory, NAME)
     use(cluster, THREE)
     cluster.playbook("site.yml", timeout=900)
-    yield cluster
-    run(["kdist", "lab", "down", "--name", NAME])
-    shutil.rmtree(inventory, ignore_errors=True)
 
 
-def alive(cluster: Cluster, host: str) -> None:
-    eventually(
-        lambda: cluster.ssh(host, "systemctl is-system-running || true").strip() in ("running", "degraded"),
-        60,
-        host,
-    )
+def back(cluster: Cluster, host: str) -> None:
+    """Switch a control plane on; its node may never have been missed, so its member of etcd is asked too."""
+    cluster.lab("start", host)
+    health = f"cd /etc/kubernetes/pki/etcd && ETCDCTL_API=3 etcdctl {PKI} endpoint health"
+    eventually(lambda: cluster.ssh(host, health) or True, 180, f"etcd of {host} answers")
+    eventually(lambda: host in cluster.ready_nodes(), 180, f"{host} is back")
 
 
 def test_nobody_joins_while_a_control_plane_is_down(three: Cluster) -> None:
@@ -60,8 +71,7 @@ def test_nobody_joins_while_a_control_plane_is_down(three: Cluster) -> None:
     assert "etcd of cp3 does not answer, and cp4 would be member 4" in out
     assert "kdist remove cp3" in out
     assert set(members(three, "cp1")) == {"cp1", "cp2", "cp3"}
-    three.lab("start", "cp3")
-    eventually(lambda: "cp3" in three.ready_nodes(), 180, "cp3 is back")
+    back(three, "cp3")
 
 
 def test_one_that_answers_is_not_removed_while_another_does_not(three: Cluster) -> None:
@@ -70,17 +80,16 @@ def test_one_that_answers_is_not_removed_while_another_does_not(three: Cluster) 
         run(["kdist", "remove", "-i", str(three.inventory), "cp2", "--yes"], timeout=200)
     assert set(members(three, "cp1")) == {"cp1", "cp2", "cp3"}
     assert "SchedulingDisabled" not in three.kubectl("get", "nodes")
-    three.lab("start", "cp3")
-    eventually(lambda: "cp3" in three.ready_nodes(), 180, "cp3 is back")
+    back(three, "cp3")
 
 
 def test_a_learner_whose_host_died_makes_room(three: Cluster) -> None:
-    pki = "--cacert=ca.crt --cert=healthcheck-client.crt --key=healthcheck-client.key"
-    three.ssh(
-        "cp1",
-        f"cd /etc/kubernetes/pki/etcd && ETCDCTL_API=3 etcdctl {pki} member add dead --learner "
-        f"--peer-urls=https://{NET}.99:2380",
+    add = (
+        f"cd /etc/kubernetes/pki/etcd && ETCDCTL_API=3 etcdctl {PKI} member add dead --learner "
+        f"--peer-urls=https://{NET}.99:2380"
     )
+    # etcd takes nobody in until its members have been connected for 5 s.
+    eventually(lambda: three.ssh("cp1", add), 60, "etcd takes a learner in")
     assert len(members(three, "cp1")) == 4
     began = time.monotonic()
     recap = three.playbook("site.yml", timeout=900)
