@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -55,9 +55,14 @@ class Ranges:
         return (int(network.network_address) - int(self.cluster.network_address)) // self._size
 
 
-def missing(ranges: Iterable[Ranges], held: Iterable[str]) -> list[Ranges]:
-    """The ranges of whose family a node that has ``held`` has nothing."""
+def missing(ranges: Sequence[Ranges], held: Iterable[str]) -> list[Ranges]:
+    """The ranges from which a node that has ``held`` gets something: all when it has nothing, else the second family.
+
+    A node without anything of the first family got what it has from elsewhere and is left alone.
+    """
     families = {6 if ":" in cidr else 4 for cidr in held}
+    if families and ranges and ranges[0].cluster.version not in families:
+        return []
     return [found for found in ranges if found.cluster.version not in families]
 
 

@@ -157,5 +157,6 @@ def test_a_node_gets_what_it_lacks_of_the_clusters_families() -> None:
     assert missing(both, ["10.244.3.0/24"]) == both[1:]
     assert missing(both, ["10.244.3.0/24", "fd00:244:0:3::/64"]) == []
     assert missing(both[:1], ["10.244.3.0/24"]) == []
+    assert missing(both, ["fd00:244:0:3::/64"]) == []
     assert both[1].allocate("a") == "fd00:244::/64"
     assert both[1].allocate("b") == "fd00:244:0:1::/64"
