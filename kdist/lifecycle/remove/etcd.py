@@ -15,6 +15,8 @@ from kdist.lifecycle.operation.site import Site
 
 # A member that does not answer within this is not counted on.
 SECONDS = 3
+# A change waits for an election and for slow disks; etcd itself gives it up after 7 s.
+CHANGE_SECONDS = 15
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +54,7 @@ async def _healthy(site: Site, host: str, members: Collection[Member]) -> frozen
 async def end(site: Site, etcd: Etcd, member: Member) -> None:
     """End a membership. Raises HostError."""
     others = [_client_url(m) for m in etcd.members if m.id != member.id and m.id in etcd.healthy]
-    await site.run(etcd.asked, _line(others, "member", "remove", f"{member.id:x}"))
+    await site.run(etcd.asked, _line(others, "member", "remove", f"{member.id:x}", seconds=CHANGE_SECONDS))
 
 
 def _command(host: str, site: Site, *words: str) -> str:
@@ -67,14 +69,14 @@ def _bracketed(address: str) -> str:
     return f"[{address}]" if ":" in address else address
 
 
-def _line(endpoints: Collection[str], *words: str) -> str:
+def _line(endpoints: Collection[str], *words: str, seconds: int = SECONDS) -> str:
     line = [
         "etcdctl",
         f"--endpoints={','.join(endpoints)}",
         f"--cacert={PKI}/ca.crt",
         f"--cert={PKI}/healthcheck-client.crt",
         f"--key={PKI}/healthcheck-client.key",
-        f"--command-timeout={SECONDS}s",
+        f"--command-timeout={seconds}s",
         "--write-out=json",
         *words,
     ]
