@@ -14,11 +14,11 @@ import click
 from kdist.cli.site_options import INVENTORY
 from kdist.lifecycle import spec
 from kdist.lifecycle.certificates import given
-from kdist.lifecycle.operation.site import CHECKOUT
+from kdist.lifecycle.operation.site import CHECKOUT, ansible
 
 
 def _inventory(path: Path) -> dict[str, Any]:
-    command = ["ansible-inventory", "--inventory", str(path), "--list", "--export"]
+    command = [ansible("ansible-inventory"), "--inventory", str(path), "--list", "--export"]
     done = subprocess.run(command, check=False, capture_output=True, text=True)
     if done.returncode:
         raise click.ClickException(f"{path}: {done.stderr.strip()}")

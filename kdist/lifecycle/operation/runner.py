@@ -10,7 +10,6 @@ import asyncio
 import json
 import os
 import signal
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ from typing import Any
 
 from kdist.lifecycle.operation.lock import ENVIRONMENT, Held
 from kdist.lifecycle.operation.remote import die_with_parent
-from kdist.lifecycle.operation.site import CHECKOUT, Site
+from kdist.lifecycle.operation.site import CHECKOUT, Site, ansible
 
 EVENTS = "KDIST_EVENTS"
 
@@ -113,7 +112,7 @@ def _command(
     skip_tags: Sequence[str],
     check: bool,
 ) -> list[str]:
-    line = [str(Path(sys.executable).with_name("ansible-playbook")), "-i", str(site.inventory), playbook]
+    line = [ansible("ansible-playbook"), "-i", str(site.inventory), playbook]
     line += ["--limit", ",".join(limit)] if limit else []
     line += ["--tags", ",".join(tags)] if tags else []
     line += ["--skip-tags", ",".join(skip_tags)] if skip_tags else []

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +19,11 @@ from kdist.lifecycle.spec import ClusterSpec
 
 # Where roles, playbooks and modules are, and what a relative kdist_bundle is relative to.
 CHECKOUT = Path(__file__).resolve().parents[3]
+
+
+def ansible(program: str) -> str:
+    """The path of one of Ansible's programs: the one installed with kdist, whatever PATH says."""
+    return str(Path(sys.executable).with_name(program))
 
 
 class SiteError(Exception):
@@ -36,7 +42,7 @@ class Site:
     async def load(cls, inventory: Path) -> Site:
         """Read an inventory (file or directory) as Ansible does. Raises SiteError."""
         process = await asyncio.create_subprocess_exec(
-            "ansible-inventory",
+            ansible("ansible-inventory"),
             "--inventory",
             str(inventory),
             "--list",
