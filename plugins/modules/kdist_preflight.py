@@ -47,6 +47,7 @@ import re
 import socket
 import subprocess
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 from ansible.module_utils import kdist_probes as probes
@@ -96,30 +97,39 @@ def process_of_sockets() -> dict[str, str]:
             continue
         try:
             command = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
-            for descriptor in (entry / "fd").iterdir():
-                target = str(descriptor.readlink())
-                if target.startswith("socket:["):
-                    owners[target[8:-1]] = command
+            descriptors = list((entry / "fd").iterdir())
         except OSError:
             continue  # the process has ended meanwhile
+        for descriptor in descriptors:
+            try:
+                target = str(descriptor.readlink())
+            except OSError:
+                continue  # closed meanwhile, as a busy server does all the time
+            if target.startswith("socket:["):
+                owners[target[8:-1]] = command
     return owners
 
 
 def listeners(installed: bool) -> list[dict[str, object]]:
+    # Sockets first: whoever holds one of them was there before its process is looked for.
+    sockets = dict(listening("/proc/net/tcp")) | dict(listening("/proc/net/tcp6"))
     owners = process_of_sockets()
     found = {}
-    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
-        if not Path(table).exists():
-            continue
-        for line in Path(table).read_text().splitlines()[1:]:
-            fields = line.split()
-            if fields[3] != "0A":  # LISTEN
-                continue
-            port = int(fields[1].rsplit(":", 1)[1], 16)
-            command = owners.get(fields[9], "")
-            ours = installed and any(word in command for word in ("kdist", "etcd"))
-            found[port] = {"port": port, "process": command[:120], "ours": ours}
+    for inode, port in sockets.items():
+        command = owners.get(inode, "")
+        ours = installed and any(word in command for word in ("kdist", "etcd"))
+        found[port] = {"port": port, "process": command[:120], "ours": ours}
     return list(found.values())
+
+
+def listening(table: str) -> Iterator[tuple[str, int]]:
+    """Inode and port of every listening socket of a table of the kernel's."""
+    if not Path(table).exists():
+        return
+    for line in Path(table).read_text().splitlines()[1:]:
+        fields = line.split()
+        if fields[3] == "0A":  # LISTEN
+            yield fields[9], int(fields[1].rsplit(":", 1)[1], 16)
 
 
 def addresses() -> list[str]:
