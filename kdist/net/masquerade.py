@@ -43,6 +43,7 @@ def family(pods: Network) -> str:
 
 def _collapsed(networks: Sequence[Network]) -> list[str]:
     """Without overlaps, which an interval set does not take. All are of one family."""
+    # The stubs take one family or the other, not the union, whose members never mix here.
     return [str(n) for n in collapse_addresses(networks)]  # type: ignore[type-var]
 
 

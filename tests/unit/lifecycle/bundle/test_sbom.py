@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
+from debian.copyright import Copyright
 
 from kdist.lifecycle.bundle import licences, sbom
 from kdist.lifecycle.bundle.process import BundleError
@@ -74,7 +75,7 @@ def test_a_missing_or_damaged_document_is_told(tmp_path: Path) -> None:
 
 def test_licences_are_read_from_copyright_files_of_both_kinds() -> None:
     machine_readable = (
-        "Format: https://www.debian.org/doc/packaging-manuals/copyright-format/1.0/\n\n"
+        f"Format: {Copyright().header.format}\n\n"
         "Files: *\nCopyright: 2020 X\nLicense: GPL-2+\n\nFiles: b\nCopyright: 2020 X\nLicense: Expat\n"
     )
     assert licences.names_in(machine_readable) == ["Expat", "GPL-2+"]
